@@ -1,0 +1,127 @@
+"""The seam between sessions and wherever logs are kept.
+
+A session holds a Writer and nothing else of the bus; observers hold an `EventLog`. So a bus over a network can say
+"acknowledged, then visible" without either of them knowing: `append` is a plain function that hands the event over, and
+it becomes visible in the `EventLog` when it is in the log of record. In memory the two are the same moment.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from ..events import AnyEvent, Finished, StoppedBy
+from ..log import EventLog, Meta
+
+SealResult = Literal["won", "closed", "fenced"]
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What a start asks of the bus beside its log, decided in the same step.
+
+    Attributes:
+        idempotency_key: Scoped to (tenant, subject); None when the caller gave none.
+        fingerprint: Digest of the request, equal for equal requests.
+        exclusive: Refuse when the conversation already has an active generation.
+    """
+
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    exclusive: bool = True
+
+
+class Writer(Protocol):
+    """The one hand that writes a log."""
+
+    @property
+    def log(self) -> EventLog:
+        """The log as observers of this process see it."""
+        ...
+
+    @property
+    def stop_requested(self) -> StoppedBy | None:
+        """Who asked for a stop, as far as this process knows."""
+        ...
+
+    def on_stop(self, callback: Callable[[StoppedBy], None]) -> None:
+        """Call `callback` when a stop is asked for; at once if it already was."""
+        ...
+
+    def append(self, event: AnyEvent) -> int:
+        """Number the event and hand it over. Never waits.
+
+        Returns:
+            Its number in the log, counting from 1 without a hole.
+
+        Raises:
+            ValueError: The event may not follow what is there.
+            RealtimeError: `log_limit`.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Return when the log can take more; at once unless a bound is reached."""
+        ...
+
+    async def seal(self, finished: Finished) -> SealResult:
+        """End the log with its terminal event.
+
+        Returns:
+            `won` for the one caller whose event ended the log, and only that one may settle; `closed` when another
+            ended it first; `fenced` when another writer has taken the log over.
+        """
+        ...
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Logs, newest first, and the generation to continue after when there are more."""
+
+    logs: Sequence[EventLog]
+    next: str | None
+
+
+class Bus(Protocol):
+    """Where logs live. Every method that names a log takes the tenant too: it is part of the key, not a check after."""
+
+    async def create(self, meta: Meta, claim: Claim) -> Writer | EventLog:
+        """Create a log, or find the one that the claim's idempotency key already made.
+
+        Returns:
+            A Writer for a new log; the existing EventLog for a repeat.
+
+        Raises:
+            RealtimeError: `conversation_busy` naming the active generation, `idempotency_mismatch`, `bus_*`.
+        """
+        ...
+
+    async def find(self, tenant: str, generation: str) -> EventLog | None:
+        """The log, ready to be observed; None when there is none, or no longer."""
+        ...
+
+    async def stop(self, tenant: str, generation: str, by: StoppedBy) -> EventLog | None:
+        """Ask for the end of a generation, durably; the first to ask is the one who is named.
+
+        Returns:
+            The log as it was found, or None. Asking again, or after the end, changes nothing.
+        """
+        ...
+
+    async def conversation(self, tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:
+        """The kept logs of one owner's conversation, oldest first."""
+        ...
+
+    async def page(self, tenant: str, subject: str | None, before: str | None, limit: int) -> Page:
+        """The kept logs a subject (None: everyone of the tenant) may see, newest first."""
+        ...
+
+    async def wait_created(self, tenant: str, subject: str | None, name: str, known: str | None) -> None:
+        """Return when the newest log of a conversation is another than `known`."""
+        ...
+
+    async def erase(self, tenant: str, generation: str) -> bool:
+        """Forget an ended log; False when there is none, or it has not ended."""
+        ...
+
+    async def close(self) -> None:
+        """Release what the bus holds."""
+        ...

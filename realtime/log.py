@@ -1,0 +1,289 @@
+"""The events of one generation: append-only, numbered, sealed by its one terminal event.
+
+One log, many cursors. An observer is this log and a number; joining late, resuming after a drop and being slow are the
+same act: take everything past the number as one slice, send it, wait past it. There is no queue per observer, so there
+is no drop policy, no hand-over between history and live, and nothing an observer can do that grows this process.
+
+Each event is encoded once per codec, when the first observer of that codec asks, and a slice that a thousand observers
+want at once is joined once. The frames live here because their life is the log's; what is in them is the codec's.
+
+Waiters are one future each, never a shared one: on CPython cancelling one waiter of a shared future cancels them all.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from .cursor import Cursor
+from .errors import RealtimeError
+from .events import FOLLOWS, PHASES, AnyEvent, Entry, Finished, Phase, State
+
+# 128 thousand tokens is the longest answer of today's models; a log of twice as many events is a runaway.
+MAX_EVENTS = 2**18
+# What an event costs beside its payload and its frames: two structs, a string head and two list slots.
+_ENTRY_BYTES = 200
+# A window is cut in strides, so that a million appends do not shift a list a million times.
+_TRIM_STRIDE = 256
+
+Retain = Literal["all", "window"]
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """Who and what a log belongs to; never on the wire as such.
+
+    Attributes:
+        generation: 128 random bits, 32 hex digits.
+        subject: The owner within the tenant; None for one who owns all of the tenant's.
+        provider: Alias of the provider it was started with; `model` is the whole `<alias>/<model>`.
+        retain: `all` keeps every event; `window` keeps what attached observers still need and a little more.
+    """
+
+    generation: str
+    tenant: str
+    subject: str | None
+    provider: str
+    model: str
+    created_ms: int
+    conversation: str | None = None
+    metadata: dict[str, Any] | None = None
+    retain: Retain = "all"
+
+
+class Codec(Protocol):
+    """How one wire writes events. The bytes of an event may depend on the event alone."""
+
+    def frame(self, epoch: str, entry: Entry, /) -> bytes:
+        """Encode one event."""
+        ...
+
+    def join(self, generation: str, frames: Sequence[bytes], /) -> bytes:
+        """Make one slice of several frames."""
+        ...
+
+
+class _Frames:
+    """One codec's frames for a contiguous run of a log, and the slice that was asked for last."""
+
+    __slots__ = ("frames", "last", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.frames: list[bytes] = []
+        self.last: tuple[int, int, bytes] = (-1, -1, b"")
+
+
+class EventLog:
+    """The log of one generation, as this process holds it.
+
+    Reading is free of locks and of waiting but for `wait`; writing is the business of a bus's Writer alone.
+
+    Args:
+        meta: What the log is of.
+        epoch: The branch, already encoded.
+        limit_bytes: Payload after which `append` refuses; None for a windowed log, which cannot outgrow its window.
+    """
+
+    def __init__(self, meta: Meta, epoch: str, *, limit_bytes: int | None) -> None:
+        self.meta = meta
+        self.epoch = epoch
+        self.finished: Finished | None = None
+        self.stopping = False
+        self.payload_bytes = 0
+        # Whoever drives the log is told when observers come and go; presence is not an event.
+        self.on_presence: Callable[[int], None] | None = None
+        self.derived: dict[str, Any] = {}
+        self._limit_bytes = limit_bytes
+        self._phase: Phase = "new"
+        self._base = 0
+        self._entries: list[Entry] = []
+        self._frames: dict[Codec, _Frames] = {}
+        self._waiters: dict[asyncio.Future[None], None] = {}
+        self._readers: dict[object, int] = {}
+        self._room: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<EventLog {self.meta.generation} {self.state} {self.trimmed}..{self.head} readers={len(self._readers)}>"
+        )
+
+    # What it holds.
+
+    @property
+    def head(self) -> int:
+        """Number of the last event; 0 when there is none."""
+        return self._base + len(self._entries)
+
+    @property
+    def trimmed(self) -> int:
+        """Number of the last event that was let go; 0 while the log is whole."""
+        return self._base
+
+    @property
+    def cursor(self) -> str:
+        """The place of one who has it all."""
+        return f"{self.epoch}-{self.head}"
+
+    @property
+    def state(self) -> State:
+        if self.finished is not None:
+            return "finished"
+        if self.stopping:
+            return "stopping"
+        if self._phase == "content":
+            return "streaming"
+        return "starting" if self._phase == "attempt" else "queued"
+
+    @property
+    def observers(self) -> int:
+        """Observers attached to it in this process."""
+        return len(self._readers)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Estimate of what the log takes: its payload once as text and once for each codec that framed it."""
+        copies = 1 + len(self._frames)
+        return self.payload_bytes * copies + len(self._entries) * _ENTRY_BYTES * copies
+
+    def since(self, seq: int) -> Sequence[Entry]:
+        """Every retained entry after `seq`, in order."""
+        return self._entries[max(seq - self._base, 0) :]
+
+    def holds(self, cursor: Cursor) -> Literal["branch", "trimmed"] | None:
+        """Say why nothing can be continued from `cursor`, or None when everything after it is here."""
+        if cursor.epoch != self.epoch or cursor.seq > self.head:
+            return "branch"
+        return "trimmed" if cursor.seq < self._base else None
+
+    def slice(self, codec: Codec, after: int, upto: int | None = None) -> bytes:
+        """Everything past `after` (up to `upto`), encoded once per codec; one join serves all who ask for the same."""
+        after = max(after, self._base)
+        cache = self._frames.get(codec)
+        if cache is None:
+            cache = self._frames[codec] = _Frames(after)
+        head = self.head
+        end = head if upto is None else min(upto, head)
+        if cache.last[0] == after and cache.last[1] == end:
+            return cache.last[2]
+        if after < cache.start:
+            epoch, missing = self.epoch, self._entries[after - self._base : cache.start - self._base]
+            cache.frames[:0] = [codec.frame(epoch, entry) for entry in missing]
+            cache.start = after
+        done = cache.start + len(cache.frames)
+        if done < head:
+            epoch = self.epoch
+            cache.frames.extend([codec.frame(epoch, entry) for entry in self._entries[done - self._base :]])
+        joined = codec.join(self.meta.generation, cache.frames[after - cache.start : end - cache.start])
+        cache.last = (after, end, joined)
+        return joined
+
+    # Who reads it.
+
+    def attach(self, reader: object, seq: int) -> None:
+        """Count `reader` as an observer that has everything up to `seq`."""
+        self._readers[reader] = seq
+        if self.on_presence is not None:
+            self.on_presence(len(self._readers))
+
+    def moved(self, reader: object, seq: int) -> None:
+        """Note how far `reader` is. Only a windowed log needs to know: its writer may be waiting for it."""
+        if reader in self._readers:
+            self._readers[reader] = seq
+            self._wake_room()
+
+    def detach(self, reader: object) -> None:
+        """Stop counting `reader`; harmless when it is not attached."""
+        if self._readers.pop(reader, None) is None:
+            return
+        if self.finished is not None and not self._readers:
+            self._frames.clear()
+        self._wake_room()
+        if self.on_presence is not None:
+            self.on_presence(len(self._readers))
+
+    @property
+    def slowest(self) -> int:
+        """The number up to which every attached observer has everything; the head when there is none."""
+        return min(self._readers.values(), default=self.head)
+
+    async def wait(self, after: int) -> None:
+        """Return when the log reaches past `after`, or is finished."""
+        if self.head > after or self.finished is not None:
+            return
+        waiter = self.waiter()
+        try:
+            await waiter
+        finally:
+            self.forget(waiter)
+
+    async def wait_slowest(self, seq: int) -> None:
+        """Return when every attached observer has everything up to `seq`; for the one writer of a windowed log."""
+        while self.slowest < seq:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def waiter(self) -> asyncio.Future[None]:
+        """A future of the caller's own that is done at the next append or seal; hand it to `forget` when done with."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        return waiter
+
+    def forget(self, waiter: asyncio.Future[None]) -> None:
+        """Let go of a waiter whose owner no longer waits."""
+        self._waiters.pop(waiter, None)
+
+    def _wake_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def _wake(self) -> None:
+        if not self._waiters:
+            return
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Who writes it.
+
+    def append(self, event: AnyEvent, at: int) -> int:
+        """Add the next event and wake whoever waits.
+
+        Returns:
+            Its number.
+
+        Raises:
+            ValueError: `event` may not follow what the log holds.
+            RealtimeError: `log_limit`.
+        """
+        phase = PHASES[type(event)]
+        if phase not in FOLLOWS[self._phase]:
+            raise ValueError(f"{type(event).__name__} may not follow {self._phase!r} in {self!r}")
+        self.payload_bytes += event.size()
+        if phase == "finished":
+            assert isinstance(event, Finished)
+            self.finished = event
+        elif self._limit_bytes is not None and (self.payload_bytes > self._limit_bytes or self.head >= MAX_EVENTS):
+            raise RealtimeError(
+                "log_limit", f"The generation passed {self._limit_bytes} bytes.", limit=self._limit_bytes
+            )
+        self._phase = phase
+        self._entries.append(Entry(self.head + 1, at, event))
+        if self._waiters:
+            self._wake()
+        return self.head
+
+    def trim(self, seq: int) -> None:
+        """Let go of everything up to `seq`, and of its frames."""
+        count = min(seq, self.head) - self._base
+        if count < _TRIM_STRIDE:
+            return
+        self.payload_bytes -= sum(entry.event.size() for entry in self._entries[:count])
+        del self._entries[:count]
+        self._base += count
+        for cache in self._frames.values():
+            cut = min(max(self._base - cache.start, 0), len(cache.frames))
+            del cache.frames[:cut]
+            cache.start = max(cache.start, self._base)
+            cache.last = (-1, -1, b"")

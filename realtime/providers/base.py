@@ -1,0 +1,59 @@
+"""The seam between a session and a model API.
+
+A provider's raw items are chunks, and chunks never leave its module: what comes out are events. They come in batches,
+one per read of the provider's socket, because a batch costs one wake-up of the driver and a token each would cost many.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from ..events import Content, Reason, Usage
+from ..policy import Deadlines
+from ..prompt import Prompt
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The provider's own terminal event was seen; without it the end of a stream is a failure."""
+
+    reason: Reason
+    native_reason: str | None = None
+
+
+# What a stream yields: content, usage as far as it is known (`estimated` while the provider has not said its last
+# word), and `Ended`. An empty batch is a sign of life, such as a keep-alive.
+Batch = Sequence[Content | Usage | Ended]
+ProviderStream = AbstractAsyncContextManager[AsyncIterator[Batch]]
+
+
+class Provider(Protocol):
+    """One model API under one alias.
+
+    Every method raises only `RealtimeError`; foreign exceptions are mapped inside, and their text stays there.
+    """
+
+    def check(self, prompt: Prompt) -> None:
+        """Refuse what this provider cannot honour, before anything is started.
+
+        Raises:
+            RealtimeError: `bad_request` naming the option.
+        """
+        ...
+
+    def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
+        """Make the request. Leaving the context closes the upstream connection, at whatever point that happens.
+
+        Args:
+            deadlines: The session keeps them all but `connect_s`, which only the provider can see.
+        """
+        ...
+
+    async def models(self) -> Sequence[str]:
+        """Names of its models, without the alias; empty when it cannot be asked."""
+        ...
+
+    async def close(self) -> None:
+        """Release its connections."""
+        ...

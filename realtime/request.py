@@ -1,0 +1,128 @@
+"""What a caller may ask for when it starts a generation, with every limit in the type.
+
+This one struct is the body of `POST /v1/generations`, the `request` of a WebSocket `start`, and the argument of
+`SessionManager.start`; its schema is what `/docs` shows.
+"""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta as Limit
+
+from .errors import RealtimeError
+from .prompt import JsonFormat, Message, NamedTool, Prompt, Tool
+
+# "<provider>/<model>"; a model name may itself hold slashes and colons (`ollama/library/llama3:8b`).
+MODEL_FORM = r"^[a-z0-9][a-z0-9_-]{0,31}/[^\s\x00-\x1f]{1,200}$"
+CONVERSATION_FORM = r"^[A-Za-z0-9._:-]{1,128}$"
+
+Model = Annotated[str, Limit(pattern=MODEL_FORM, description="`<provider>/<model>`", examples=["demo/default"])]
+Conversation = Annotated[str, Limit(pattern=CONVERSATION_FORM)]
+Seconds = Annotated[float, Limit(gt=0, le=86_400)]
+
+MAX_MESSAGES = 1024
+MAX_METADATA_BYTES = 4096
+
+
+class DeadlinesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Seconds, each at most the server's own."""
+
+    connect: Seconds | None = None
+    first_event: Seconds | None = None
+    idle: Seconds | None = None
+    total: Seconds | None = None
+
+
+class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """See the module. Exactly one of `messages` and `prompt` is given."""
+
+    model: Model
+    messages: Annotated[tuple[Message, ...], Limit(max_length=MAX_MESSAGES)] = ()
+    prompt: str | None = None
+    system: str | None = None
+    max_tokens: Annotated[int, Limit(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Limit(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Limit(gt=0, le=1)] | None = None
+    stop: Annotated[tuple[Annotated[str, Limit(min_length=1, max_length=256)], ...], Limit(max_length=16)] = ()
+    tools: Annotated[tuple[Tool, ...], Limit(max_length=128)] = ()
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    response_format: JsonFormat | None = None
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    conversation: Conversation | None = None
+    if_busy: Literal["reject", "replace", "allow"] = "reject"
+    on_disconnect: Literal["stop", "continue"] | None = None
+    grace: Annotated[float, Limit(ge=0, le=3600, description="Seconds without an observer before a stop")] | None = None
+    deadlines: DeadlinesRequest = DeadlinesRequest()
+    metadata: dict[str, Any] | None = None
+    retain: Literal["all", "window"] = "all"
+    stream: bool = False
+
+    @property
+    def provider(self) -> str:
+        """The alias before the first slash of `model`."""
+        return self.model.partition("/")[0]
+
+    def to_prompt(self) -> Prompt:
+        """The part of the request that a provider sees.
+
+        Raises:
+            RealtimeError: `bad_request` naming the field.
+        """
+        messages = self._messages()
+        system = self.system
+        if messages[0].role == "system":
+            if system is not None:
+                raise RealtimeError("bad_request", "Give system or a first system message, not both.", field="system")
+            if not isinstance(messages[0].content, str):
+                raise RealtimeError("bad_request", "A system message is plain text.", field="messages[0].content")
+            system, messages = messages[0].content, messages[1:]
+        for index, message in enumerate(messages):
+            _check_message(index, message)
+        if not messages:
+            raise RealtimeError("bad_request", "messages holds nothing but a system message.", field="messages")
+        return Prompt(
+            model=self.model.partition("/")[2],
+            messages=messages,
+            system=system,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=self.stop,
+            tools=self.tools,
+            tool_choice=self.tool_choice,
+            response_format=self.response_format,
+            options=self.options,
+        )
+
+    def fingerprint(self) -> bytes:
+        """Equal for requests that ask for the same, however their JSON was written.
+
+        Where the answer is to be sent (`stream`) is not part of what is asked.
+        """
+        plain = msgspec.structs.replace(self, stream=False)
+        return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).digest()
+
+    def _messages(self) -> tuple[Message, ...]:
+        if self.prompt is not None:
+            if self.messages:
+                raise RealtimeError("bad_request", "Give prompt or messages, not both.", field="prompt")
+            if not self.prompt.strip():
+                raise RealtimeError("bad_request", "prompt is empty.", field="prompt")
+            return (Message("user", self.prompt),)
+        if not self.messages:
+            raise RealtimeError("bad_request", "Give a prompt, or at least one message.", field="messages")
+        return self.messages
+
+
+def _check_message(index: int, message: Message) -> None:
+    place = f"messages[{index}]"
+    if message.role == "system":
+        raise RealtimeError("bad_request", "Only the first message may be a system message.", field=f"{place}.role")
+    if not message.content or (isinstance(message.content, str) and not message.content.strip()):
+        raise RealtimeError("bad_request", f"{place}.content is empty.", field=f"{place}.content")
+    if (message.role == "tool") != (message.call is not None):
+        raise RealtimeError("bad_request", "A tool message, and no other, names its call.", field=f"{place}.call")
+    kinds = {part.__struct_config__.tag for part in message.content if not isinstance(part, str)}
+    if message.role != "assistant" and kinds - {"text"}:
+        raise RealtimeError("bad_request", f"A {message.role} message holds text only.", field=f"{place}.content")

@@ -1,0 +1,244 @@
+"""The live driver of one generation: provider stream in, log out, one ending whatever happens.
+
+Two tasks. The inner one reads the provider and may be cancelled at any await: by a stop, a deadline, a shutdown. The
+outer one is cancelled by nobody; it waits for the inner to be over, which closes the upstream socket, and then writes
+the terminal event. So a stop can race with an end, a fault or another stop and the log still ends once, and the final
+write cannot be lost to a second cancellation.
+
+No timer, lock or task is made per token. Deadlines are one timer that, when it fires, looks at when the provider was
+last heard and goes back to sleep.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from .bus.base import Writer
+from .errors import RealtimeError
+from .events import Attempt, Content, Finished, StoppedBy, Summary, Timings, Usage
+from .hooks import FirstEvent, Hooks
+from .policy import Deadlines
+from .prompt import Prompt
+from .providers.base import Batch, Ended, Provider
+
+_logger = logging.getLogger("realtime")
+
+# A generator that never awaits still lets the rest of the server run this often.
+_YIELD_BATCHES = 64
+# What a provider's stream may take to close once it was interrupted; user code may swallow a cancellation.
+_CLOSE_S = 5.0
+# English prose, by OpenAI's own rule of thumb.
+_BYTES_PER_TOKEN = 4
+
+
+class Stop(msgspec.Struct, frozen=True):
+    by: StoppedBy
+
+
+class Expired(msgspec.Struct, frozen=True):
+    code: Literal["timeout_first_event", "timeout_idle", "timeout_total", "worker_shutdown"]
+
+
+class Session:
+    """Drives one generation from admission to its terminal event.
+
+    Args:
+        writer: Of a log that holds `started`.
+        alias: The provider's alias, for the wire.
+        grace_s: Seconds without an observer, after there was one, until it stops itself; None for never.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        provider: Provider,
+        prompt: Prompt,
+        *,
+        alias: str,
+        deadlines: Deadlines,
+        grace_s: float | None,
+        hooks: Hooks,
+        ask_stop: Callable[[StoppedBy], None],
+    ) -> None:
+        self.log = writer.log
+        self._writer = writer
+        self._provider = provider
+        self._prompt = prompt
+        self._alias = alias
+        self._deadlines = deadlines
+        self._hooks = hooks
+        self._presence = _Presence(grace_s, lambda: ask_stop("disconnect"))
+        self._cause: Stop | Expired | None = None
+        self._inner: asyncio.Task[Ended] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._began = self._heard = 0.0
+        self._first_event_ms: int | None = None
+        self._usage: Usage | None = None
+        self._prelude_bytes = 0
+
+    async def run(self) -> Summary | None:
+        """Drive the generation to its end.
+
+        Returns:
+            Its summary when this session's terminal event ended the log, else None.
+        """
+        loop = asyncio.get_running_loop()
+        self._began = self._heard = loop.time()
+        self._inner = loop.create_task(self._drive(), name=f"drive {self.log.meta.generation}")
+        self._writer.on_stop(lambda by: self._interrupt(Stop(by)))
+        self.log.on_presence = self._presence.changed
+        self._presence.changed(self.log.observers)
+        self._watch()
+        while not self._inner.done():
+            closing = _CLOSE_S if self._cause is not None else None
+            await asyncio.wait({self._inner}, timeout=closing)
+            if closing is not None and not self._inner.done():
+                _logger.error("the provider of %s did not close in %g s", self.log.meta.generation, _CLOSE_S)
+                break
+        self._close()
+        finished = self._conclude(self._inner)
+        if await self._writer.seal(finished) == "won":
+            return self._summarise(finished)
+        return None
+
+    def shut_down(self) -> None:
+        """End the generation because its process is going away."""
+        self._interrupt(Expired("worker_shutdown"))
+
+    def _interrupt(self, cause: Stop | Expired) -> None:
+        if self._cause is None and self._inner is not None:
+            self._cause = cause
+            self._inner.cancel()
+
+    async def _drive(self) -> Ended:
+        prompt, writer, loop = self._prompt, self._writer, asyncio.get_running_loop()
+        writer.append(Attempt(n=1, provider=self._alias, model=prompt.model))
+        self._prelude_bytes = self.log.payload_bytes
+        batches = 0
+        async with self._provider.open(prompt, self._deadlines) as stream:
+            async for batch in stream:
+                self._heard = loop.time()
+                ended = self._take(batch)
+                if ended is not None:
+                    return ended
+                await writer.room()
+                batches += 1
+                if batches % _YIELD_BATCHES == 0:
+                    await asyncio.sleep(0)
+        raise RealtimeError("upstream_truncated")
+
+    def _take(self, batch: Batch) -> Ended | None:
+        append = self._writer.append
+        ended = None
+        for item in batch:
+            if isinstance(item, Ended):
+                ended = item
+            elif isinstance(item, Usage):
+                self._usage = item
+            else:
+                append(item)
+                if self._first_event_ms is None:
+                    self._note_first(item)
+        return ended
+
+    def _note_first(self, event: Content) -> None:
+        self._first_event_ms = self._elapsed_ms()
+        self._hooks(FirstEvent(self.log.meta, self._first_event_ms))
+
+    def _watch(self) -> None:
+        """Find the deadline that is next, and interrupt when one has passed."""
+        loop, limits = asyncio.get_running_loop(), self._deadlines
+        pending = [(self._began + limits.total_s, Expired("timeout_total"))]
+        if self._first_event_ms is None:
+            pending.append((self._began + limits.first_event_s, Expired("timeout_first_event")))
+        else:
+            pending.append((self._heard + limits.idle_s, Expired("timeout_idle")))
+        due, cause = min(pending, key=lambda pair: pair[0])
+        if due <= loop.time():
+            self._interrupt(cause)
+        else:
+            # The first content may come at any time and bring a nearer deadline with it; looking at least once per
+            # idle period finds it no later than one period after it passed its start.
+            self._timer = loop.call_at(min(due, loop.time() + limits.idle_s), self._watch)
+
+    def _close(self) -> None:
+        self._presence.close()
+        self.log.on_presence = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _conclude(self, inner: "asyncio.Task[Ended]") -> Finished:
+        """Say how it ended. An end the provider reached first wins over an interruption that came too late."""
+        cause, usage = self._cause, self._settled_usage()
+        timings = Timings(duration_ms=self._elapsed_ms(), first_event_ms=self._first_event_ms)
+        error = None if not inner.done() or inner.cancelled() else inner.exception()
+        if inner.done() and not inner.cancelled() and error is None:
+            ended = inner.result()
+            return Finished("completed", ended.reason, ended.native_reason, usage=usage, timings=timings)
+        if isinstance(cause, Stop):
+            return Finished("stopped", stopped_by=cause.by, usage=usage, timings=timings)
+        if isinstance(cause, Expired):
+            error = RealtimeError(cause.code)
+        elif not isinstance(error, RealtimeError):
+            _logger.error("driving %s failed", self.log.meta.generation, exc_info=error)
+            error = RealtimeError("internal")
+        return Finished("failed", error=error.error, usage=usage, timings=timings)
+
+    def _settled_usage(self) -> Usage:
+        """The provider's figures, or what can be counted from the log when it did not get to give them."""
+        usage = self._usage
+        if usage is not None and not usage.estimated:
+            return usage
+        content_bytes = max(self.log.payload_bytes - self._prelude_bytes, 0) if self._prelude_bytes else 0
+        known = usage or Usage(input_tokens=-(-self._prompt.text_length() // _BYTES_PER_TOKEN))
+        counted = max(known.output_tokens, -(-content_bytes // _BYTES_PER_TOKEN))
+        return msgspec.structs.replace(known, output_tokens=counted, estimated=True)
+
+    def _elapsed_ms(self) -> int:
+        return int((asyncio.get_running_loop().time() - self._began) * 1000)
+
+    def _summarise(self, finished: Finished) -> Summary:
+        meta = self.log.meta
+        return Summary(
+            generation=meta.generation,
+            tenant=meta.tenant,
+            subject=meta.subject,
+            provider=self._alias,
+            model=self._prompt.model,
+            created_ms=meta.created_ms,
+            outcome=finished.outcome,
+            usage=finished.usage,
+            timings=finished.timings,
+            events=self.log.head,
+            reason=finished.reason,
+            native_reason=finished.native_reason,
+            stopped_by=finished.stopped_by,
+            error=finished.error,
+            conversation=meta.conversation,
+            metadata=meta.metadata,
+        )
+
+
+class _Presence:
+    """Notices that everyone has left. One whom nobody ever observed is a batch job and is left alone."""
+
+    def __init__(self, grace_s: float | None, abandoned: Callable[[], None]) -> None:
+        self._grace_s = grace_s
+        self._abandoned = abandoned
+        self._observed = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def changed(self, observers: int) -> None:
+        """Start the grace when the last observer leaves, end it when one comes."""
+        self.close()
+        self._observed = self._observed or observers > 0
+        if observers == 0 and self._observed and self._grace_s is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._grace_s, self._abandoned)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
