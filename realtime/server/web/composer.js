@@ -1,0 +1,85 @@
+/**
+ * The form: what to start, and how fast these panes want it.
+ *
+ * @module
+ */
+
+const FALLBACK_MODEL = "demo/default";
+const NUMBERS = ["rate", "tokens", "seed", "fault-after"];
+
+const byId = (id) => document.getElementById(id);
+
+export class Composer {
+  #form = byId("composer");
+  #model = byId("model");
+  #other = byId("other-model");
+  #pace = byId("pace");
+  #demo = byId("demo");
+
+  /** @param {{start: () => void, pace: () => void}} on */
+  constructor(on) {
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      on.start();
+    });
+    this.#form.addEventListener("input", () => this.#adapt());
+    this.#pace.addEventListener("change", on.pace);
+    if (/Mac|iPhone|iPad/.test(navigator.userAgent)) byId("start-keys").textContent = "⌘ ↵";
+    this.offer([]);
+  }
+
+  /** Empty for as it comes. */
+  get pace() {
+    return this.#pace.value;
+  }
+
+  /** As if Start was pressed: the browser says what is missing. */
+  submit() {
+    this.#form.requestSubmit();
+  }
+
+  /** Offer these models; the first of the demo's is chosen, so that Start works at once. */
+  offer(models) {
+    const names = models.length ? models.map(({ id }) => id) : [FALLBACK_MODEL];
+    const options = [...names, ""].map((name) => new Option(name || "Other…", name));
+    this.#model.replaceChildren(...options);
+    this.#model.value = names.find((name) => name.startsWith("demo/")) ?? names[0];
+    this.#adapt();
+  }
+
+  /** The body of a start. */
+  request() {
+    const model = this.#chosen();
+    const request = { model, prompt: byId("prompt").value };
+    if (isDemo(model)) request.options = this.#options();
+    return request;
+  }
+
+  #chosen() {
+    return this.#model.value || this.#other.value.trim();
+  }
+
+  #options() {
+    const options = {};
+    for (const name of NUMBERS) {
+      const value = byId(`demo-${name}`).value;
+      if (value !== "") options[name.replace("-", "_")] = Number(value);
+    }
+    for (const name of ["fault", "text"]) if (byId(`demo-${name}`).value) options[name] = byId(`demo-${name}`).value;
+    for (const name of ["reasoning", "tools"]) if (byId(`demo-${name}`).checked) options[name] = true;
+    return options;
+  }
+
+  #adapt() {
+    const isOther = this.#model.value === "";
+    byId("other-model-field").hidden = !isOther;
+    this.#other.required = isOther;
+    this.#demo.hidden = !isDemo(this.#chosen());
+    const set = Object.entries(this.#options()).map(([name, value]) => `${name.replace("_", " ")} ${value}`);
+    byId("demo-hint").textContent = set.length ? set.join(", ").slice(0, 80) : "length, speed, faults";
+  }
+}
+
+function isDemo(model) {
+  return model.startsWith("demo/");
+}
