@@ -37,7 +37,6 @@ ERRORS: dict[str, ErrorRow] = {
     "misdirected": ErrorRow(421, False, "client", "The Host or Origin is not one this server answers for"),
     "idempotency_mismatch": ErrorRow(422, False, "client", "The idempotency key was used with another body"),
     "limit_observations": ErrorRow(429, True, "client", "Too many observations on this socket"),
-    "limit_connections": ErrorRow(429, True, "client", "Too many connections from this address"),
     "internal": ErrorRow(500, True, "server", "The server failed in a way it did not foresee"),
     "draining": ErrorRow(503, True, "server", "The server is shutting down and takes no new generations"),
     "overloaded": ErrorRow(503, True, "server", "The server has no room for another generation"),

@@ -18,7 +18,7 @@ import msgspec
 
 from .bus.base import Writer
 from .errors import RealtimeError
-from .events import Attempt, Content, Finished, StoppedBy, Summary, Timings, Usage
+from .events import Attempt, Finished, StoppedBy, Summary, Timings, Usage
 from .hooks import FirstEvent, Hooks
 from .policy import Deadlines
 from .prompt import Prompt
@@ -141,10 +141,10 @@ class Session:
             else:
                 append(item)
                 if self._first_event_ms is None:
-                    self._note_first(item)
+                    self._note_first()
         return ended
 
-    def _note_first(self, event: Content) -> None:
+    def _note_first(self) -> None:
         self._first_event_ms = self._elapsed_ms()
         self._hooks(FirstEvent(self.log.meta, self._first_event_ms))
 

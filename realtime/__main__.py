@@ -1,0 +1,5 @@
+"""`python -m realtime`."""
+
+from .server.cli import main
+
+main()

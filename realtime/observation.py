@@ -1,0 +1,98 @@
+"""One observer's place in one log, the same on every wire: where it starts, what it takes next, when it is woken.
+
+A transport asks `take` for bytes and sends them; between two takes it awaits `changed`. That the log moved, that a
+heartbeat is due and that the server wants to say goodbye all end the same wait, so an observer costs one future while
+it is idle and no timer of its own.
+"""
+
+import asyncio
+from typing import Literal
+
+from .cursor import Cursor
+from .hooks import Hooks, Leaving, ObservationEnded, ObservationStarted, Wire
+from .log import Codec, EventLog
+
+Nudge = Literal["heartbeat", "bye"]
+Reset = Literal["branch", "trimmed"]
+
+
+class Observation:
+    """Attached to its log from construction until `close`.
+
+    Args:
+        cursor: The place to go on from; None for the beginning. One that does not fit the log sets `reset`.
+        wire: Name of the wire, for the hooks.
+
+    Attributes:
+        seq: Number of the last event that was taken.
+        reset: Why the observer must forget what it has, until the transport has said so and cleared it.
+        nudge: What it was woken for besides events, until the transport has acted and cleared it.
+    """
+
+    __slots__ = ("_hooks", "_open", "_waiter", "log", "nudge", "reset", "seq", "wire")
+
+    def __init__(self, log: EventLog, cursor: Cursor | None, *, wire: Wire, hooks: Hooks) -> None:
+        self.log = log
+        self.wire = wire
+        self.nudge: Nudge | None = None
+        self.reset: Reset | None = None
+        self.seq = log.trimmed
+        if cursor is not None:
+            self.reset = log.holds(cursor)
+            self.seq = log.trimmed if self.reset else cursor.seq
+        elif log.trimmed:
+            self.reset = "trimmed"
+        self._hooks = hooks
+        self._waiter: asyncio.Future[None] | None = None
+        self._open = True
+        log.attach(self, self.seq)
+        hooks(ObservationStarted(log.meta, wire, resumed=cursor is not None))
+
+    @property
+    def cursor(self) -> str:
+        """The place it holds; the place before the first event while it holds none."""
+        held = 0 if self.reset else self.seq
+        return f"{self.log.epoch}-{held}"
+
+    @property
+    def done(self) -> bool:
+        """Whether it has the terminal event."""
+        return self.log.finished is not None and self.seq >= self.log.head
+
+    def take(self, codec: Codec, limit: int | None = None) -> bytes:
+        """Everything past its place, or the next `limit` events, as one slice; its place moves past them."""
+        upto = self.log.head if limit is None else min(self.seq + limit, self.log.head)
+        data = self.log.slice(codec, self.seq, upto)
+        self.move(upto)
+        return data
+
+    def move(self, seq: int) -> None:
+        """Hold everything up to `seq`."""
+        self.seq = seq
+        if self.log.meta.retain == "window":
+            self.log.moved(self, seq)
+
+    async def changed(self) -> None:
+        """Return when there is something past its place, or the log is finished, or it was nudged."""
+        if self.seq < self.log.head or self.log.finished is not None or self.nudge is not None:
+            return
+        self._waiter = self.log.waiter()
+        try:
+            await self._waiter
+        finally:
+            self.log.forget(self._waiter)
+            self._waiter = None
+
+    def wake(self, nudge: Nudge) -> None:
+        """Make `changed` return. A goodbye outranks a heartbeat."""
+        if self.nudge != "bye":
+            self.nudge = nudge
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self, why: Leaving) -> None:
+        """Detach from the log; harmless when repeated."""
+        if self._open:
+            self._open = False
+            self.log.detach(self)
+            self._hooks(ObservationEnded(self.log.meta, self.wire, self.log.state, why))

@@ -1,0 +1,63 @@
+"""The first thing a request meets: is it for us, and does it come from a page we allow?
+
+A server on loopback is reachable from every web page its user opens: by DNS rebinding, where the page's own name is
+made to point here, and by WebSocket, which no same-origin policy protects. Both are told by headers a page cannot
+forge. Pure ASGI, because Starlette's own middleware classes pass WebSockets by, and `BaseHTTPMiddleware` costs a task
+and two queues on every stream.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from urllib.parse import urlsplit
+
+from realtime.errors import RealtimeError
+from transports.asgi import Receive, Scope, Send, header, problem, respond
+
+from .sockets import refuse_handshake
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Guard:
+    """Refuses foreign Hosts with 421 and foreign Origins with 403, over HTTP and WebSocket.
+
+    Args:
+        hosts: Host names that are ours, without ports; `*` for any.
+        origins: Origins beside the request's own host, such as `https://app.example.com`; `*` for any.
+    """
+
+    def __init__(self, app: App, *, hosts: Iterable[str] = LOOPBACK_HOSTS, origins: Iterable[str] = ()) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refused = self._refusal(scope)
+        if refused is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await refuse_handshake(refused, receive, send)
+        else:
+            await respond(send, *problem(refused))
+
+    def _refusal(self, scope: Scope) -> RealtimeError | None:
+        hosts = [bytes(value).decode("latin-1").lower() for key, value in scope["headers"] if key == b"host"]
+        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+            return RealtimeError("misdirected", "This server does not answer for that Host.", field="Host")
+        origin = header(scope, b"origin")
+        if origin is None or origin in self._origins or "*" in self._origins:
+            return None
+        if urlsplit(origin).netloc.lower() == hosts[0]:
+            return None
+        return RealtimeError("forbidden", "Pages of that Origin may not use this server.", field="Origin")
+
+    def _is_ours(self, host: str) -> bool:
+        if "*" in self._hosts:
+            return True
+        name, _, port = host.rpartition(":")
+        bare = name if name and port.isdigit() and not host.endswith("]") else host
+        return bare in self._hosts

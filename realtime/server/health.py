@@ -1,0 +1,30 @@
+"""Routes for machines: alive, ready, and the metrics."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from realtime.errors import RealtimeError
+
+from .service import Service
+
+
+def create_health(service: Service, registry: CollectorRegistry) -> APIRouter:
+    """`/livez`, `/healthz`, `/readyz` and `/metrics`; unauthenticated, and they say nothing about anyone."""
+    router = APIRouter(tags=["machines"])
+
+    @router.get("/livez", summary="The process answers")
+    @router.get("/healthz", summary="The process answers")
+    async def alive() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="New generations are taken; 503 while draining")
+    async def ready() -> dict[str, str]:
+        if service.sessions.draining:
+            raise RealtimeError("draining", retry_after_s=5)
+        return {"status": "ready"}
+
+    @router.get("/metrics", summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return router

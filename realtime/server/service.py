@@ -1,0 +1,114 @@
+"""What the endpoints share: sessions, authentication, and every connection that is open."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+
+from realtime.cursor import Cursor
+from realtime.errors import RealtimeError
+from realtime.log import EventLog
+from realtime.manager import SessionManager
+from realtime.observation import Observation
+from realtime.principal import Principal
+from transports.asgi import Scope
+from transports.codec import Bye
+from transports.pulse import Pulse
+
+from .auth import Authenticate, anonymous
+
+# How long a farewell may take to be written to all who hear it.
+_FAREWELL_S = 5.0
+
+
+class HttpLimits(msgspec.Struct, frozen=True):
+    """Bounds on what a connection may cost.
+
+    Attributes:
+        max_streams: Streaming responses and sockets open at once.
+        bye_spread_ms: Clients that are told to come back do so over this long, one second at the earliest.
+    """
+
+    body_bytes: int = 2**20
+    body_deadline_s: float = 30.0
+    heartbeat_s: float = 15.0
+    send_deadline_s: float = 10.0
+    retry_ms: int = 3000
+    max_streams: int = 10_000
+    bye_spread_ms: int = 4000
+
+
+class Leavable(Protocol):
+    """An open connection that can be told to go."""
+
+    def say_bye(self) -> None:
+        """Say goodbye and close, soon."""
+        ...
+
+
+class Service:
+    """Shared by all endpoints of one server."""
+
+    def __init__(
+        self,
+        sessions: SessionManager,
+        *,
+        authenticate: Authenticate = anonymous,
+        limits: HttpLimits | None = None,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self.sessions = sessions
+        self.limits = limits or HttpLimits()
+        self.pulse = Pulse(heartbeat_s=self.limits.heartbeat_s, send_deadline_s=self.limits.send_deadline_s)
+        self._authenticate = authenticate
+        self._rand = rand
+        self._open: dict[Leavable, None] = {}
+        self._empty = asyncio.Event()
+
+    @property
+    def open_streams(self) -> int:
+        """Streaming responses and sockets that are open."""
+        return len(self._open)
+
+    async def principal(self, scope: Scope) -> Principal:
+        """Who is calling; raises `unauthorized`."""
+        return await self._authenticate(scope)
+
+    def observe(self, log: EventLog, cursor: Cursor | None, wire: str) -> Observation:
+        """Attach an observer."""
+        return self.sessions.observe(log, cursor, wire)
+
+    def bye(self) -> Bye:
+        """A goodbye whose time to come back is spread: a restart must not be answered by a stampede."""
+        return Bye("draining", 1000 + int(self._rand() * self.limits.bye_spread_ms))
+
+    @contextmanager
+    def held(self, connection: Leavable) -> Iterator[None]:
+        """Count a connection while it is served."""
+        self._open[connection] = None
+        try:
+            yield
+        finally:
+            self._open.pop(connection, None)
+            if not self._open:
+                self._empty.set()
+
+    def refuse_when_full(self) -> None:
+        """Raise `overloaded` when there is no room for another stream."""
+        limit = self.limits.max_streams
+        if len(self._open) >= limit:
+            raise RealtimeError("overloaded", f"{limit} streams are open.", limit=limit, retry_after_s=5)
+
+    async def farewell(self) -> None:
+        """Say goodbye to every connection that is still open and wait a moment for them to go."""
+        for connection in tuple(self._open):
+            connection.say_bye()
+        if self._open:
+            self._empty.clear()
+            try:
+                await asyncio.wait_for(self._empty.wait(), _FAREWELL_S)
+            except TimeoutError:
+                return

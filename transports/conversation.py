@@ -1,0 +1,131 @@
+"""A conversation on one response: the active generation, and with `follow` the ones after it.
+
+A page that knows only its conversation can open this once and never learn an id. Between two generations the stream is
+idle but alive: heartbeats go on, and a drain can say goodbye.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from realtime.cursor import Cursor
+from realtime.hooks import Leaving
+from realtime.log import EventLog
+from realtime.observation import Nudge
+
+from .codec import Bye, Codec, Heartbeat
+from .http import HttpStream
+
+ServeLog = Callable[[HttpStream, EventLog, Cursor | None], Awaitable[Leaving]]
+WaitCreated = Callable[[str | None], Awaitable[None]]
+ListLogs = Callable[[], Awaitable[Sequence[EventLog]]]
+
+
+def starting_log(logs: Sequence[EventLog], cursor: Cursor | None) -> tuple[EventLog | None, Cursor | None]:
+    """Where a conversation's observer begins.
+
+    Args:
+        logs: The conversation's, oldest first.
+
+    Returns:
+        The log its cursor belongs to, while that has something more to say; else the active one, with the cursor kept
+        so that a foreign one is answered by a reset; else nothing.
+    """
+    active = next((log for log in reversed(logs) if log.finished is None), None)
+    if cursor is None:
+        return active, None
+    own = next((log for log in logs if log.epoch == cursor.epoch), None)
+    if own is not None and not (own.finished is not None and cursor.seq == own.head):
+        return own, cursor
+    return active, None if own is not None else cursor
+
+
+class Idle:
+    """The wait for a conversation's next generation, woken like an observation is."""
+
+    def __init__(self, wait: Awaitable[None]) -> None:
+        self.nudge: Nudge | None = None
+        self._woken = asyncio.Event()
+        self._task: asyncio.Future[None] = asyncio.ensure_future(wait)
+        self._task.add_done_callback(lambda _: self._woken.set())
+
+    @property
+    def over(self) -> bool:
+        """Whether there is a next generation."""
+        return self._task.done()
+
+    def result(self) -> None:
+        """Raise what ended the wait, if it was a failure."""
+        self._task.result()
+
+    def wake(self, nudge: Nudge, /) -> None:
+        """See `Wakeable`."""
+        if self.nudge != "bye":
+            self.nudge = nudge
+        self._woken.set()
+
+    async def woken(self) -> None:
+        """Return when there is a next generation, or a nudge."""
+        await self._woken.wait()
+        self._woken.clear()
+
+    def close(self) -> None:
+        """Stop waiting."""
+        self._task.cancel()
+
+
+async def follow(
+    stream: HttpStream,
+    codec: Codec,
+    first: tuple[EventLog | None, Cursor | None],
+    *,
+    serve: ServeLog,
+    wait_created: WaitCreated,
+    logs: ListLogs,
+    bye: Callable[[], Bye],
+) -> Leaving:
+    """Serve one generation of a conversation after another, until the client leaves or the server says goodbye."""
+    log, cursor = first
+    known = [kept.meta.generation for kept in await logs()][-1:] if log is None else []
+    while True:
+        if log is not None:
+            why = await serve(stream, log, cursor)
+            if why != "finished":
+                return why
+            known = [log.meta.generation]
+        log, cursor = _next(await logs(), known), None
+        if log is None and not await _await_next(stream, codec, known, wait_created, bye):
+            return "bye"
+
+
+def _next(logs: Sequence[EventLog], known: list[str]) -> EventLog | None:
+    """The log after the known one; the newest when the known one is no longer kept."""
+    names = [log.meta.generation for log in logs]
+    if not known:
+        return logs[0] if logs else None
+    if known[0] in names:
+        later = logs[names.index(known[0]) + 1 :]
+        return later[0] if later else None
+    return logs[-1] if logs else None
+
+
+async def _await_next(
+    stream: HttpStream, codec: Codec, known: list[str], wait_created: WaitCreated, bye: Callable[[], Bye]
+) -> bool:
+    """Keep the stream alive until there is a next generation; False when the server says goodbye first."""
+    idle = Idle(wait_created(known[0] if known else None))
+    stream.target = idle
+    try:
+        while not idle.over:
+            await idle.woken()
+            nudge, idle.nudge = idle.nudge, None
+            if nudge is not None:
+                data = codec.control(bye() if nudge == "bye" else Heartbeat())
+                if data:
+                    await stream.write(data)
+                if nudge == "bye":
+                    return False
+        idle.result()
+        return True
+    finally:
+        stream.target = None
+        idle.close()
