@@ -4,10 +4,22 @@
  * @module
  */
 
+const byId = (id) => document.getElementById(id);
+
 const FALLBACK_MODEL = "demo/default";
 const NUMBERS = ["rate", "tokens", "seed", "fault-after"];
 
-const byId = (id) => document.getElementById(id);
+// How the options read on the closed lid of their box.
+const HINTS = {
+  rate: (value) => `${value} tokens per second`,
+  tokens: (value) => `${value} tokens`,
+  seed: (value) => `seed ${value}`,
+  fault: (value) => byId("demo-fault").querySelector(`[value="${value}"]`).textContent.toLowerCase(),
+  fault_after: (value) => `after ${value} tokens`,
+  text: () => "a text of yours",
+  reasoning: () => "reasons first",
+  tools: () => "calls a tool",
+};
 
 export class Composer {
   #form = byId("composer");
@@ -75,8 +87,8 @@ export class Composer {
     byId("other-model-field").hidden = !isOther;
     this.#other.required = isOther;
     this.#demo.hidden = !isDemo(this.#chosen());
-    const set = Object.entries(this.#options()).map(([name, value]) => `${name.replace("_", " ")} ${value}`);
-    byId("demo-hint").textContent = set.length ? set.join(", ").slice(0, 80) : "length, speed, faults";
+    const set = Object.entries(this.#options()).map(([name, value]) => HINTS[name](value));
+    byId("demo-hint").textContent = set.join(", ") || "speed, length, what goes wrong";
   }
 }
 

@@ -7,7 +7,7 @@
  */
 
 import { Transcript } from "./transcript.js";
-import { Race, Runner } from "./race.js";
+import { Runner } from "./race.js";
 import { connectionChip, outcome, seconds, sentence } from "./phrases.js";
 
 // Numbers that change faster than this cannot be read.
@@ -161,7 +161,8 @@ function parts(element, { wire, title, how }) {
   heading.textContent = title;
   find(".how").textContent = how;
   const found = { chip: find(".chip"), transcript: find(".transcript"), outcome: find(".outcome") };
-  const stats = Object.fromEntries([...element.querySelectorAll("[data-stat]")].map((cell) => [cell.dataset.stat, cell]));
+  const cells = [...element.querySelectorAll("[data-stat]")];
+  const stats = Object.fromEntries(cells.map((cell) => [cell.dataset.stat, cell]));
   found.transcript.setAttribute("aria-label", `${title} transcript`);
   const [cut, stop] = [find(".cut"), find(".stop")];
   for (const button of [cut, stop]) button.setAttribute("aria-describedby", heading.id);

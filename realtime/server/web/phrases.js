@@ -4,7 +4,13 @@
  * @module
  */
 
-const STATES = { queued: "Queued", starting: "Starting", streaming: "Streaming", stopping: "Stopping", finished: "Finished" };
+const STATES = {
+  queued: "Queued",
+  starting: "Starting",
+  streaming: "Streaming",
+  stopping: "Stopping",
+  finished: "Finished",
+};
 const OUTCOMES = { completed: "Completed", stopped: "Stopped", failed: "Failed" };
 
 const COMPLETED = {

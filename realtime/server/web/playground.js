@@ -27,6 +27,8 @@ const recents = new Recents(realtime);
 const panes = WIRES.map((about) => new Pane(byId("pane"), about, realtime, follow));
 const composer = new Composer({ start, pace: () => panes.forEach((pane) => pane.setPace(composer.pace)) });
 
+const isPhone = matchMedia("(max-width: 40rem)");
+
 let current = null;
 let ended = false;
 
@@ -48,6 +50,7 @@ async function start() {
     const startedAt = performance.now();
     const { id } = await realtime.start(composer.request());
     open(id, startedAt);
+    if (isPhone.matches) byId("generation").scrollIntoView();
     history.pushState(null, "", `#${id}`);
     announcer.say("Started.");
   })();
