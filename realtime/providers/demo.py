@@ -212,7 +212,8 @@ def _until_stop(script: Iterator[Item], stops: Sequence[str]) -> Iterator[Item]:
             yield item
             continue
         seen = held + item.text
-        at = min((seen.find(stop) for stop in stops if stop in seen), default=-1)
+        # Of several, the first to be complete counts: the one a reader of single characters would see.
+        _, at = min(((seen.find(stop) + len(stop), seen.find(stop)) for stop in stops if stop in seen), default=(0, -1))
         safe = at if at >= 0 else min(_possible_start(seen, stop) for stop in stops)
         if safe:
             yield Text(seen[:safe])
