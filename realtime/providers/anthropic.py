@@ -57,7 +57,10 @@ class AnthropicProvider:
         create = self._client.messages.with_streaming_response.create
         body = request_body(prompt)
         return stream(
-            lambda: create(**body, timeout=timeout(deadlines)), MessagesTranslator(self._secret), secret=self._secret
+            lambda: create(**body, timeout=timeout(deadlines)),
+            MessagesTranslator(self._secret),
+            deadlines,
+            secret=self._secret,
         )
 
     async def models(self) -> Sequence[str]:

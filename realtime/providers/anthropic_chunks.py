@@ -23,7 +23,7 @@ from ..events import (
 )
 from .base import Ended
 from .event_stream import ServerEvent
-from .faults import from_in_band
+from .faults import from_garbage, from_in_band
 from .upstream import Item, tolerant_json
 
 REASONS: dict[str, Reason] = {
@@ -129,7 +129,7 @@ class MessagesTranslator:
         try:
             said = _decode_event(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            said = _decode_odd(event.data)
+            said = self._decode_odd(event.data)
         match said.type:
             case "content_block_delta":
                 self._delta(said, event.data, batch)
@@ -146,6 +146,12 @@ class MessagesTranslator:
                 self.done = True
             case "error":
                 raise from_in_band(said.error, self._secret)
+
+    def _decode_odd(self, data: bytes) -> _Event:
+        try:
+            return _decode_event(tolerant_json(data))
+        except (ValueError, RecursionError):
+            raise from_garbage("The provider sent an event that is no Messages event.", data, self._secret) from None
 
     def _delta(self, said: _Event, data: bytes, batch: list[Item]) -> None:
         delta = said.delta or _NO_DELTA
@@ -228,13 +234,6 @@ class MessagesTranslator:
             estimated=not final,
         )
         batch.append(usage)
-
-
-def _decode_odd(data: bytes) -> _Event:
-    try:
-        return _decode_event(tolerant_json(data))
-    except (ValueError, RecursionError):
-        raise RealtimeError("upstream_protocol", "The provider sent an event that is not a Messages event.") from None
 
 
 def _to_block(raw: msgspec.Raw) -> _Block:

@@ -8,7 +8,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -103,9 +103,9 @@ def from_exception(exc: Exception, secret: str) -> RealtimeError:
     chain = list(_causes(exc))
     for kind, code in EXCEPTION_CODES:
         if any(isinstance(cause, kind) for cause in chain):
-            _log(" <- ".join(f"{type(cause).__name__}: {cause}" for cause in chain), secret)
+            _log(_told(chain), secret)
             return RealtimeError(code)
-    _log(f"unforeseen {type(exc).__name__}: {exc}", secret)
+    _log(f"unforeseen: {_told(chain)}", secret)
     return RealtimeError("internal")
 
 
@@ -119,14 +119,19 @@ def from_status(status: int, headers: Mapping[str, str]) -> RealtimeError:
 def from_in_band(error: Any, secret: str) -> RealtimeError:
     """The error for an `error` object inside a stream that had begun well."""
     _log(f"in-band error: {error}", secret)
-    words = [str(error.get(key)) for key in ("type", "code")] if isinstance(error, dict) else []
-    for word in words:
-        if word in IN_BAND_CODES:
-            return RealtimeError(IN_BAND_CODES[word])
+    words = [str(error.get(key)) for key in ("code", "type")] if isinstance(error, dict) else []
     for word in words:
         if _STATUS.fullmatch(word):
             return from_status(int(word), {})
+        if word in IN_BAND_CODES:
+            return RealtimeError(IN_BAND_CODES[word])
     return RealtimeError("upstream_overloaded")
+
+
+def from_garbage(what: str, data: bytes, secret: str) -> RealtimeError:
+    """The error for bytes that are none of the provider's protocol; `what` is our sentence about them."""
+    _log(f"{what} {data.decode(errors='replace')}", secret)
+    return RealtimeError("upstream_protocol", what)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -167,6 +172,11 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         yield seen
         seen = seen.__cause__
+
+
+def _told(chain: Sequence[BaseException]) -> str:
+    """The types, and each text once: a wrapped exception mostly says what its cause said."""
+    return f"{' <- '.join(type(cause).__name__ for cause in chain)}: {'; '.join(dict.fromkeys(map(str, chain)))}"
 
 
 def _by_class(status: int) -> str:

@@ -51,7 +51,10 @@ class OpenAIProvider:
         create = self._client.chat.completions.with_streaming_response.create
         body = request_body(prompt, compatible=self._compatible)
         return stream(
-            lambda: create(**body, timeout=timeout(deadlines)), ChatTranslator(self._secret), secret=self._secret
+            lambda: create(**body, timeout=timeout(deadlines)),
+            ChatTranslator(self._secret),
+            deadlines,
+            secret=self._secret,
         )
 
     async def models(self) -> Sequence[str]:

@@ -12,7 +12,7 @@ from ..errors import RealtimeError
 from ..events import Extra, Reason, Reasoning, Refusal, Source, Text, ToolArguments, ToolCall, Usage
 from .base import Ended
 from .event_stream import ServerEvent
-from .faults import from_in_band
+from .faults import from_garbage, from_in_band
 from .upstream import Item, tolerant_json
 
 REASONS: dict[str, Reason] = {
@@ -103,9 +103,15 @@ _decode_usage = msgspec.json.Decoder(_Usage, strict=False).decode
 
 
 class _Call(msgspec.Struct):
-    """A tool call as far as it is known; `held` are arguments that came before its name."""
+    """A tool call as far as it is known.
 
-    id: str
+    Attributes:
+        call: Our id of it: the provider's own, unless that is missing or another call's.
+        held: Arguments that came before its name.
+    """
+
+    call: str
+    native_id: str | None
     begun: bool = False
     held: str = ""
 
@@ -118,7 +124,7 @@ class ChatTranslator:
         self.done = False
         self._secret = secret
         self._calls: dict[int, _Call] = {}
-        self._made = 0
+        self._ids: set[str] = set()
         self._refused = False
         self._usage: Usage | None = None
 
@@ -140,13 +146,18 @@ class ChatTranslator:
         try:
             chunk = _decode_chunk(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            chunk = _decode_odd(event.data)
+            chunk = self._decode_odd(event.data)
         if chunk.error:
             raise from_in_band(chunk.error, self._secret)
-        if event.name == b"error" or (chunk.choices is None and b'"error"' in event.data):
-            # The error itself is the event, without the envelope.
-            raise from_in_band(msgspec.json.decode(tolerant_json(event.data)), self._secret)
+        if chunk.choices is None and chunk.usage == _NOTHING:
+            _refuse_bare_error(event, self._secret)
         return chunk
+
+    def _decode_odd(self, data: bytes) -> _Chunk:
+        try:
+            return _decode_chunk(tolerant_json(data))
+        except (ValueError, RecursionError):
+            raise from_garbage("The provider sent a chunk that is no chat completion.", data, self._secret) from None
 
     def _choice(self, choice: _Choice, batch: list[Item]) -> None:
         delta = choice.delta or _NO_DELTA
@@ -178,22 +189,32 @@ class ChatTranslator:
         index = fragment.index if fragment.index is not None else self._index_of(fragment)
         call = self._calls.get(index)
         # Some servers number every call 0 and send each whole; a new id with a name is a new call.
-        if call is None or (call.begun and function.name and fragment.id and fragment.id != call.id):
-            call = self._calls[index] = _Call(fragment.id or f"call_{self._made}")
-            self._made += 1
+        if call is None or (call.begun and function.name and fragment.id and fragment.id != call.native_id):
+            call = self._calls[index] = _Call(self._new_id(fragment.id), fragment.id)
         call.held += function.arguments or ""
         if function.name and not call.begun:
             call.begun = True
-            batch.append(ToolCall(call.id, function.name))
+            batch.append(ToolCall(call.call, function.name))
         if call.begun and call.held:
-            batch.append(ToolArguments(call=call.id, text=call.held))
+            batch.append(ToolArguments(call=call.call, text=call.held))
             call.held = ""
 
+    def _new_id(self, native: str | None) -> str:
+        made = native or f"call_{len(self._ids)}"
+        if made in self._ids:
+            made = f"{made}_{len(self._ids)}"
+        self._ids.add(made)
+        return made
+
     def _index_of(self, fragment: _Fragment) -> int:
-        """A fragment without an index goes on with the last call, unless it names another."""
-        last = max(self._calls, default=-1)
+        """A fragment without an index goes on with the last call, unless it begins another."""
+        if not self._calls:
+            return 0
+        last = max(self._calls)
+        call = self._calls[last]
         named = fragment.function is not None and fragment.function.name
-        return last + 1 if last < 0 or (named and self._calls[last].begun) else last
+        another = named and call.begun and (fragment.id is None or fragment.id != call.native_id)
+        return last + 1 if another else last
 
     def _finish(self, native: str, batch: list[Item]) -> None:
         if native in FAILURES:
@@ -216,11 +237,11 @@ class ChatTranslator:
         self.done = self.done or self.ended is not None
 
 
-def _decode_odd(data: bytes) -> _Chunk:
-    try:
-        return _decode_chunk(tolerant_json(data))
-    except (ValueError, RecursionError):
-        raise RealtimeError("upstream_protocol", "The provider sent a chunk that is not a chat completion.") from None
+def _refuse_bare_error(event: ServerEvent, secret: str) -> None:
+    """An error without its envelope: the whole event is the error object."""
+    value = msgspec.json.decode(tolerant_json(event.data))
+    if event.name == b"error" or "error" in (value.get("object"), value.get("type")):
+        raise from_in_band(value, secret)
 
 
 def _take_parts(parts: list[Any], batch: list[Item]) -> None:

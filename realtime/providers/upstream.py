@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Protocol
 
+import aiohttp
 import httpx2
 import msgspec
 
@@ -18,7 +19,7 @@ from ..events import Content, Usage
 from ..policy import Deadlines
 from .base import Batch, Ended
 from .event_stream import ServerEvent, Splitter
-from .faults import from_in_band, mapped
+from .faults import from_garbage, from_in_band, mapped
 
 # What may still come after the reason for the end is known: usage, and the end of the body.
 _TAIL_S = 5.0
@@ -75,14 +76,24 @@ def limits(max_connections: int) -> httpx2.Limits:
 
 @asynccontextmanager
 async def stream(
-    request: Callable[[], AbstractAsyncContextManager[Response]], translator: Translator, secret: str
+    request: Callable[[], AbstractAsyncContextManager[Response]],
+    translator: Translator,
+    deadlines: Deadlines,
+    *,
+    secret: str,
 ) -> AsyncGenerator[AsyncIterator[Batch]]:
-    """Make the request and give its batches; the upstream connection lives no longer than this context."""
+    """Make the request and give its batches; the upstream connection lives no longer than this context.
+
+    Args:
+        secret: The key it is made with, to be kept out of the log.
+    """
+    # The session would take a longer wait for the provider's silence.
+    tail_s = min(_TAIL_S, deadlines.idle_s / 2)
     async with AsyncExitStack() as stack:
         with mapped(secret):
             response = await stack.enter_async_context(request())
         chunks = await stack.enter_async_context(_closing(response.iter_bytes()))
-        yield await stack.enter_async_context(aclosing(_batches(chunks, translator, secret)))
+        yield await stack.enter_async_context(aclosing(_batches(chunks, translator, secret, tail_s)))
 
 
 @asynccontextmanager
@@ -96,7 +107,9 @@ async def _closing(chunks: AsyncIterator[bytes]) -> AsyncGenerator[AsyncIterator
                 await chunks.aclose()
 
 
-async def _batches(chunks: AsyncIterator[bytes], translator: Translator, secret: str) -> AsyncGenerator[Batch]:
+async def _batches(
+    chunks: AsyncIterator[bytes], translator: Translator, secret: str, tail_s: float
+) -> AsyncGenerator[Batch]:
     splitter = Splitter()
     heard = False
     with mapped(secret):
@@ -112,18 +125,20 @@ async def _batches(chunks: AsyncIterator[bytes], translator: Translator, secret:
                 raise
             yield batch
             if translator.ended is not None:
-                yield [*await _tail(chunks, splitter, translator), translator.ended]
+                yield [*await _tail(chunks, splitter, translator, tail_s), translator.ended]
+                return
+            if translator.done:
                 return
         if not heard:
             _refuse_other_bodies(splitter.rest, secret)
 
 
-async def _tail(chunks: AsyncIterator[bytes], splitter: Splitter, translator: Translator) -> list[Item]:
+async def _tail(chunks: AsyncIterator[bytes], splitter: Splitter, translator: Translator, tail_s: float) -> list[Item]:
     """Read on to the end of the body, for a bounded time. The answer is whole: a broken connection is no failure."""
     batch: list[Item] = []
     now = asyncio.get_running_loop().time
-    with suppress(TimeoutError, httpx2.HTTPError, OSError):
-        async with asyncio.timeout(_DRAIN_S if translator.done else _TAIL_S) as limit:
+    with suppress(httpx2.HTTPError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(_DRAIN_S if translator.done else tail_s) as limit:
             async for chunk in chunks:
                 was_done = translator.done
                 for event in splitter.feed(chunk):
@@ -141,7 +156,7 @@ def _refuse_other_bodies(body: bytes, secret: str) -> None:
         answer = msgspec.json.decode(body)
         if isinstance(answer, dict) and answer.get("error"):
             raise from_in_band(answer["error"], secret)
-    raise RealtimeError("upstream_protocol", "The provider answered with something that is not an event stream.")
+    raise from_garbage("The provider answered with something that is not an event stream.", body, secret)
 
 
 def tolerant_json(data: bytes) -> bytes:
