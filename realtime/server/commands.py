@@ -13,6 +13,7 @@ import time
 from collections.abc import Coroutine
 from typing import Annotated, Any, Literal
 
+import msgspec
 import typer
 
 from realtime.errors import RealtimeError
@@ -48,12 +49,15 @@ def chat(
     system: Annotated[str | None, typer.Option(help="Instructions that come before the conversation.")] = None,
     url: Url = DEFAULT_URL,
     wire: WireOption = "ws",
+    options: Annotated[str | None, typer.Option(help="Options of the provider, as a JSON object.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Let it run to its end when nobody watches.")] = False,
 ) -> None:
     """Ask a model, and see the answer as it comes. Ctrl-C while it runs asks whether to stop it or to leave it."""
     fixed: dict[str, Any] = {"model": model}
     if system is not None:
         fixed["system"] = system
+    if options is not None:
+        fixed["options"] = _json_object(options)
     if keep:
         fixed["on_disconnect"] = "continue"
     with _Shell(url, wire) as shell:
@@ -81,6 +85,13 @@ def stop(generation: Annotated[str, typer.Argument(help="Its id.")], url: Url = 
     """End a generation early; what it said so far stays."""
     with _Shell(url, "ws") as shell:
         shell.code = shell.run(_stop(shell, generation))
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except ValueError:
+        raise typer.BadParameter("is not a JSON object", param_hint="--options") from None
 
 
 class _Shell:

@@ -33,7 +33,8 @@ _ACCEPT = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
 _MAX_MESSAGE_BYTES = 64 * 2**20
 # These say that this client is wrong; it would be as wrong on a new connection.
 _FATAL_CLOSES = frozenset({1002, 1003, 1007, 1009})
-_CLOSE_S = 1.0
+# Leaving is at once; a peer that does not answer the close is not waited for.
+_CLOSE_S = 0.25
 
 
 class Target(msgspec.Struct, frozen=True):
