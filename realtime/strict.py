@@ -22,6 +22,8 @@ T = TypeVar("T")
 _NAMED_FIELD = re.compile(r"(unknown|missing required) field `([^`]{0,64})")
 _SENTENCES = {"unknown": "Unknown field", "missing required": "Missing field"}
 _PLACE = re.compile(r" - at `\$\.?([^`]{0,200})`")
+# Patterns end so because Python's `$` also matches before a line end; to a reader it says nothing.
+_NO_LINE_END = re.compile(r"\(\?!\\+n\)")
 _LIMIT = re.compile(r"(?:<=|>=|<|>) (-?[0-9.]+)")
 
 
@@ -77,28 +79,34 @@ def _refusal(text: str) -> RealtimeError:
     limit = _LIMIT.search(sentence)
     prefix = f"{field}: " if field else ""
     return RealtimeError(
-        "bad_request", f"{prefix}{sentence[:300]}.", field=field, limit=float(limit[1]) if limit else None
+        "bad_request",
+        f"{prefix}{_NO_LINE_END.sub('', sentence)[:300]}.",
+        field=field,
+        limit=float(limit[1]) if limit else None,
     )
 
 
 def _bounded(value: Any) -> Any:
     """Return `value` unless it is too deep, or holds what JSON clients cannot share."""
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    depth = 0
+    while level:
         below: list[Any] = []
         for item in level:
+            if not isinstance(item, dict | list):
+                _check_scalar(item)
+                continue
+            if depth == MAX_DEPTH:
+                raise RealtimeError("bad_request", f"The value is nested deeper than {MAX_DEPTH}.", limit=MAX_DEPTH)
             if isinstance(item, dict):
                 if not all(isinstance(key, str) for key in item):
                     raise RealtimeError("bad_request", "A map key is not a string.")
                 below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
             else:
-                _check_scalar(item)
-        if not below:
-            return value
+                below.extend(item)
         level = below
-    raise RealtimeError("bad_request", f"The value is nested deeper than {MAX_DEPTH}.", limit=MAX_DEPTH)
+        depth += 1
+    return value
 
 
 def _check_scalar(item: Any) -> None:
@@ -106,8 +114,9 @@ def _check_scalar(item: Any) -> None:
         raise RealtimeError("bad_request", "An integer is beyond 2^53.", limit=MAX_INTEGER)
     if isinstance(item, float) and not math.isfinite(item):
         raise RealtimeError("bad_request", "A number is not finite.")
-    if isinstance(item, bytes):
-        raise RealtimeError("bad_request", "Binary values are not JSON.")
+    if not isinstance(item, str | int | float | None):
+        # msgpack has bytes, and timestamps that no extension hook is asked about.
+        raise RealtimeError("bad_request", "Binary values and timestamps are not JSON.")
 
 
 def _refuse_extension(code: int, _data: bytes) -> Any:

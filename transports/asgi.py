@@ -60,7 +60,7 @@ async def read_json(scope: Scope, receive: Receive, *, limit_bytes: int, deadlin
     if media != "application/json":
         raise RealtimeError("unsupported_media_type", "Content-Type must be application/json.", field="Content-Type")
     declared = header(scope, b"content-length") or "0"
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if declared.isdecimal() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
     body = bytearray()
     try:

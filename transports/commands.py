@@ -12,9 +12,9 @@ from realtime.strict import convert
 from .options import ObserveOptions
 
 Ref = Annotated[str, Limit(max_length=64)] | int | None
-Generation = Annotated[str, Limit(pattern=r"^[0-9a-f]{32}$")]
+Generation = Annotated[str, Limit(pattern=r"^[0-9a-f]{32}(?!\n)$")]
 # Printable ASCII: it travels in a header too.
-IDEMPOTENCY_KEY_FORM = r"^[!-~]{1,255}$"
+IDEMPOTENCY_KEY_FORM = r"^[!-~]{1,255}(?!\n)$"
 
 
 class _Command(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
@@ -80,4 +80,5 @@ def read_command(message: Any) -> Command:
 def ref_of(message: Any) -> str | int | None:
     """The `ref` of a message that may be no valid command, to answer it by."""
     ref = message.get("ref") if isinstance(message, dict) else None
-    return ref if isinstance(ref, int) or (isinstance(ref, str) and len(ref) <= 64) else None
+    known = (isinstance(ref, int) and not isinstance(ref, bool)) or (isinstance(ref, str) and len(ref) <= 64)
+    return ref if known else None
