@@ -7,10 +7,9 @@ and two queues on every stream.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from urllib.parse import urlsplit
 
 from realtime.errors import RealtimeError
-from transports.asgi import Receive, Scope, Send, header, problem, respond
+from transports.asgi import Receive, Scope, Send, problem, respond
 
 from .sockets import refuse_handshake
 
@@ -45,19 +44,29 @@ class Guard:
             await respond(send, *problem(refused))
 
     def _refusal(self, scope: Scope) -> RealtimeError | None:
-        hosts = [bytes(value).decode("latin-1").lower() for key, value in scope["headers"] if key == b"host"]
+        hosts = [host.lower() for host in _values(scope, b"host")]
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             return RealtimeError("misdirected", "This server does not answer for that Host.", field="Host")
-        origin = header(scope, b"origin")
-        if origin is None or origin in self._origins or "*" in self._origins:
-            return None
-        if urlsplit(origin).netloc.lower() == hosts[0]:
+        origins = _values(scope, b"origin")
+        if len(origins) <= 1 and all(self._is_welcome(origin, hosts[0]) for origin in origins):
             return None
         return RealtimeError("forbidden", "Pages of that Origin may not use this server.", field="Origin")
+
+    def _is_welcome(self, origin: str, host: str) -> bool:
+        if origin in self._origins or "*" in self._origins:
+            return True
+        # A browser writes exactly scheme, host and port, so comparing text is enough, and safer than parsing.
+        scheme, _, rest = origin.partition("://")
+        return scheme in ("http", "https") and rest.lower() == host
 
     def _is_ours(self, host: str) -> bool:
         if "*" in self._hosts:
             return True
         name, _, port = host.rpartition(":")
-        bare = name if name and port.isdigit() and not host.endswith("]") else host
+        bare = name if name and port.isdecimal() and not host.endswith("]") else host
         return bare in self._hosts
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """All headers of that (lower-case) name: a second one must not hide behind the first."""
+    return [bytes(value).decode("latin-1") for key, value in scope["headers"] if key == name]
