@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .app import Application
 from .settings import Settings
+from .socket_protocol import SocketProtocol
 
 _logger = logging.getLogger("realtime")
 
@@ -87,6 +88,14 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._disarm()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Any byte ends uvicorn's keep-alive, even a line end between two requests, which begins none.
+        cycle = self.cycle
+        idle = cycle is not None and cycle.response_complete and self._deadline is None
+        if idle and self.transport.get_protocol() is self and not self.transport.is_closing():
+            self._arm(self.header_deadline_s)
+
     def on_message_begin(self) -> None:
         self._arm(self.header_deadline_s)
         super().on_message_begin()
@@ -151,7 +160,7 @@ def create_server(application: Application) -> DrainingServer:
     config = uvicorn.Config(
         application.app,
         http=protocol,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         ws_max_size=settings.frame_bytes,
         # Tokens are small and every message would cost a deflate; and 64 KiB of window a socket.
         ws_per_message_deflate=False,

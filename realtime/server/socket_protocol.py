@@ -1,0 +1,71 @@
+"""uvicorn's WebSocket protocol, where what a client does wrong is answered and is not the log's business.
+
+uvicorn's own leaves a handshake that its parser refuses without an answer and open for ever, closes a socket while the
+peer still sends, so that the reset overtakes the close frame, logs a traceback for text that is not UTF-8 and an error
+for a handshake that was refused, and at `debug` logs every header and frame: keys and prompts.
+"""
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+# How long a peer that was told to go may still send.
+_LINGER_S = 1.0
+_INVALID_TEXT = 1007
+
+_logger = logging.getLogger("realtime.sockets")
+_logger.setLevel(logging.WARNING)
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """See the module."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = _logger
+        self.conn.logger = _logger
+        self.conn.debug = False
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:
+            self.handshake_initiated = self.handshake_complete = self.close_sent = True
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self._linger()
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.fail(_INVALID_TEXT)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        if self.close_sent:
+            return
+        sent = self.conn.close_sent
+        assert sent is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
+        self.close_sent = True
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self._linger()
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # uvicorn's is closed
+        await super().send(message)  # type: ignore[arg-type]
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
+
+    def _linger(self) -> None:
+        """Close this direction and read on for a moment: closing both with bytes unread would send a reset."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(_LINGER_S, self.transport.close)
