@@ -9,13 +9,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from realtime.bus.memory import MemoryBus
 from realtime.errors import RealtimeError
 from realtime.manager import SessionManager
 from realtime.metrics import Metrics
 from realtime.records import log_records
-from transports.asgi import problem
+from transports.asgi import Receive, Scope, Send, problem
 
 from .auth import anonymous, bearer
 from .found import Found, find_providers
@@ -26,7 +27,9 @@ from .pages import create_pages
 from .routes import create_router
 from .service import Service
 from .settings import Settings, split_list
+from .sockets import refuse_handshake
 
+_METHODS = ("GET", "POST", "DELETE")
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 415: "unsupported_media_type"}
 
 
@@ -56,6 +59,7 @@ def _build(service: Service, settings: Settings, registry: CollectorRegistry, *,
     app.include_router(create_router(service))
     app.include_router(create_health(service, registry))
     app.include_router(create_pages(playground=playground))
+    app.router.default = _nowhere
     describe(app)
     origins = split_list(settings.cors_origins)
     if origins:
@@ -84,15 +88,32 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def _answer(translate: Callable[[Any], RealtimeError]) -> Callable[[Request, Exception], Response]:
-    def handle(_request: Request, error: Exception) -> Response:
+    def handle(request: Request, error: Exception) -> Response:
         status, headers, body = problem(translate(error))
-        if isinstance(error, HTTPException) and error.headers:
-            headers += [(key.lower().encode(), value.encode()) for key, value in error.headers.items()]
+        if status == 405:
+            headers.append((b"allow", ", ".join(_allowed_methods(request)).encode()))
         response = Response(body, status)
         response.raw_headers = [*headers, (b"content-length", str(len(body)).encode())]
         return response
 
     return handle
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """What the path can be asked with, by all of its routes; Starlette names those of the first it finds."""
+    routes = request.app.routes
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Where no route is: a handshake is refused with a problem document too."""
+    if scope["type"] != "websocket":
+        raise HTTPException(404)
+    await refuse_handshake(RealtimeError("not_found", "There is no WebSocket at that path."), receive, send)
 
 
 def _from_validation(error: RequestValidationError) -> RealtimeError:
@@ -104,4 +125,4 @@ def _from_validation(error: RequestValidationError) -> RealtimeError:
 
 def _from_http(error: HTTPException) -> RealtimeError:
     code = _STATUS_CODES.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")
-    return RealtimeError(code)
+    return RealtimeError(code, "There is no such path." if code == "not_found" else "")

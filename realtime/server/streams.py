@@ -34,6 +34,7 @@ from .service import Service
 OPTIONS = ("after", "replay", "view", "pace", "flush_ms")
 # A conversation may be waited for this long before its first byte; proxies give up at about a minute.
 MAX_WAIT_S = 60
+_RETRY_AFTER_S = 5.0
 _COME_BACK: dict[str, Literal["draining", "overloaded"]] = {"draining": "draining", "overloaded": "overloaded"}
 
 
@@ -120,7 +121,9 @@ class StartRoute:
         service = self._service
         principal = await service.principal(scope)
         streaming = Streaming(service, scope, receive, send, ())
-        wire = streaming.wire(None)
+        wire, key = streaming.wire(None), _idempotency_key(scope)
+        # Refused even where the answer is no stream: what is misspelt should not wait for the next request to show.
+        streaming.options.cursor()
         limits = service.limits
         try:
             body = await read_json(scope, receive, limit_bytes=limits.body_bytes, deadline_s=limits.body_deadline_s)
@@ -130,9 +133,8 @@ class StartRoute:
         if wire is None and request.stream:
             wire = SSE
         if wire is not None:
-            streaming.options.cursor()
             service.refuse_when_full()
-        started = await service.sessions.start(principal, request, idempotency_key=_idempotency_key(scope))
+        started = await service.sessions.start(principal, request, idempotency_key=key)
         headers = _start_headers(scope, started)
         if wire is not None:
             await streaming.log(started.log, wire, headers)
@@ -179,11 +181,11 @@ class ConversationEventsRoute:
         name = conversation_name(scope["path_params"]["conversation"])
         following = _flag(streaming.query, "follow")
         wait_s = _seconds(streaming.query, "wait")
-        first = await self._first(principal, name, streaming.options.cursor(), wait_s)
-        if first[0] is None and not following:
-            await respond(send, 204, list(STREAM_HEADERS))
-            return
         try:
+            first = await self._first(principal, name, streaming.options.cursor(), wait_s)
+            if first[0] is None and not following:
+                await respond(send, 204, list(STREAM_HEADERS))
+                return
             await streaming.respond(self._stream(principal, name, streaming, wire, first, following=following))
         except RealtimeError as error:
             await streaming.refuse(error, wire)
@@ -191,15 +193,18 @@ class ConversationEventsRoute:
     async def _first(
         self, principal: Principal, name: str, cursor: Cursor | None, wait_s: int
     ) -> tuple[EventLog | None, Cursor | None]:
-        """Where to begin, after waiting for a generation to start when there is none."""
+        """Where to begin, after waiting for a generation to start when there is none; raises `draining`."""
         sessions = self._service.sessions
         logs = await sessions.conversation(principal, name)
         first = starting_log(logs, cursor)
         if first[0] is None and wait_s:
             try:
-                async with asyncio.timeout(wait_s):
-                    await sessions.wait_created(principal, name, logs[-1].meta.generation if logs else None)
+                async with asyncio.timeout(wait_s) as patience:
+                    with self._service.held(_Waiting(patience)):
+                        await sessions.wait_created(principal, name, logs[-1].meta.generation if logs else None)
             except TimeoutError:
+                if sessions.draining:
+                    raise RealtimeError("draining", retry_after_s=_RETRY_AFTER_S) from None
                 return first
             first = starting_log(await sessions.conversation(principal, name), cursor)
         return first
@@ -234,6 +239,17 @@ class ConversationEventsRoute:
             )
 
         return streaming.open(wire, serve)
+
+
+class _Waiting:
+    """A wait for a conversation's next generation that a farewell ends: none will start here any more."""
+
+    def __init__(self, patience: asyncio.Timeout) -> None:
+        self._patience = patience
+
+    def say_bye(self) -> None:
+        """See `Leavable`."""
+        self._patience.reschedule(asyncio.get_running_loop().time())
 
 
 def conversation_name(name: str) -> str:
