@@ -22,7 +22,7 @@ def bearer(key: str) -> Authenticate:
 
     async def authenticate(scope: Scope) -> Principal:
         scheme, _, given = (header(scope, b"authorization") or "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), expected):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), expected):
             raise RealtimeError("unauthorized", "Send Authorization: Bearer <key>.", field="Authorization")
         return ANONYMOUS
 

@@ -29,12 +29,13 @@ def _serve(**flags: Any) -> None:
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = Settings(**given)
-        key = settings.key()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         _fail(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
-    except OSError as error:
-        _fail(f"api_key_file: {error.strerror}")
+    try:
+        key = settings.key()
+    except (OSError, ValueError) as error:
+        _fail(f"api_key_file: {error.strerror if isinstance(error, OSError) else error}")
     _refuse_unsafe(settings, key)
     configure_logging(settings.log_format, settings.log_level)
     application = Application(settings)

@@ -78,10 +78,23 @@ class Settings(BaseSettings):
         return host
 
     def key(self) -> str | None:
-        """The key callers must send, from the variable or the file."""
+        """The key callers must send, from the variable or the file.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It holds no key: an empty file must not open the server to everyone.
+        """
         if self.api_key is not None:
             return self.api_key.get_secret_value() or None
-        return self.api_key_file.read_text().strip() or None if self.api_key_file is not None else None
+        if self.api_key_file is None:
+            return None
+        try:
+            key = self.api_key_file.read_text().strip()
+        except UnicodeDecodeError:
+            raise ValueError("The file is not text.") from None
+        if not key:
+            raise ValueError("The file holds no key.")
+        return key
 
     def policy(self) -> Policy:
         """The rules for generations."""
