@@ -4,11 +4,11 @@ Only what is used is declared. Content blocks and deltas of a type that is not k
 Anthropic adds types without a new version.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from ..errors import RealtimeError
 from ..events import (
     Extra,
     Reason,
@@ -68,6 +68,9 @@ class _Block(msgspec.Struct):
     content: Any = None
     is_error: bool | None = None
     citations: list[Any] | None = None
+
+
+_KNOWN = {"text", "thinking", "redacted_thinking"}
 
 
 class _StopDetails(msgspec.Struct):
@@ -164,15 +167,15 @@ class MessagesTranslator:
                     batch.append(Reasoning(delta.thinking, part=said.index))
             case "signature_delta":
                 batch.append(Reasoning("", part=said.index, signature=delta.signature))
-            case "input_json_delta":
-                self._take_arguments(said.index, delta.partial_json, batch)
+            case "input_json_delta" if said.index in self._calls:
+                self._take_arguments(self._calls[said.index], delta.partial_json, batch)
             case "citations_delta":
                 batch.append(_source(delta.citation, said.index))
             case kind:
                 batch.append(Extra(kind, msgspec.json.decode(tolerant_json(data))["delta"]))
 
     def _begin_block(self, said: _Event, batch: list[Item]) -> None:
-        block, part = _to_block(said.content_block), said.index
+        block, part = self._block(bytes(said.content_block)), said.index
         match block.type:
             case "text":
                 if block.text:
@@ -183,19 +186,28 @@ class MessagesTranslator:
                     batch.append(Reasoning(block.thinking or "", part=part, signature=block.signature or None))
             case "redacted_thinking":
                 batch.append(Reasoning("", part=part, redacted=block.data))
-            case "tool_use" | "server_tool_use" | "mcp_tool_use":
+            case kind if kind.endswith("tool_use"):
                 whole = msgspec.json.encode(block.input or {}).decode()
                 self._calls[part] = _Call(block.id, whole)
-                batch.append(ToolCall(block.id, block.name, part=part, provider_run=block.type != "tool_use"))
+                batch.append(ToolCall(block.id, block.name, part=part, provider_run=kind != "tool_use"))
             case kind if kind.endswith("_tool_result"):
                 batch.append(ToolResult(block.tool_use_id, block.content, is_error=_is_error(block)))
             case kind:
-                batch.append(Extra(kind, msgspec.json.decode(said.content_block)))
+                batch.append(Extra(kind, msgspec.json.decode(tolerant_json(bytes(said.content_block)))))
 
-    def _take_arguments(self, index: int, text: str, batch: list[Item]) -> None:
-        call = self._calls.get(index)
-        if call is None:
-            raise RealtimeError("upstream_protocol", "The provider sent arguments of a tool call it never began.")
+    def _block(self, data: bytes) -> _Block:
+        """A block whose fields are none we know is still one of its type, and passed on as such."""
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return _decode_block(data)
+        value = msgspec.json.decode(tolerant_json(data))
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(value, _Block)
+        kind = value.get("type") if isinstance(value, dict) else None
+        if not isinstance(kind, str) or kind in _KNOWN or kind.endswith(("tool_use", "_tool_result")):
+            raise from_garbage("The provider sent a content block that is none.", data, self._secret)
+        return _Block(kind)
+
+    def _take_arguments(self, call: _Call, text: str, batch: list[Item]) -> None:
         if text:
             call.spoken = True
             batch.append(ToolArguments(call=call.id, text=text))
@@ -234,17 +246,6 @@ class MessagesTranslator:
             estimated=not final,
         )
         batch.append(usage)
-
-
-def _to_block(raw: msgspec.Raw) -> _Block:
-    """A block whose fields are none we know is still one of its type, and passed on as such."""
-    try:
-        return _decode_block(raw)
-    except msgspec.ValidationError:
-        value = msgspec.json.decode(raw)
-    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-        raise RealtimeError("upstream_protocol", "The provider sent a content block without a type.")
-    return _Block(value["type"])
 
 
 def _source(citation: Any, part: int) -> Source:

@@ -251,7 +251,7 @@ def _take_parts(parts: list[Any], batch: list[Item]) -> None:
             case {"type": "text", "text": str(text)}:
                 batch.append(Text(text))
             case {"type": "thinking", "thinking": [*inner]}:
-                text = "".join(item.get("text", "") for item in inner if isinstance(item, dict))
+                text = "".join(str(item.get("text") or "") for item in inner if isinstance(item, dict))
                 batch.append(Reasoning(text))
             case {"type": str(kind)}:
                 batch.append(Extra(kind, part))

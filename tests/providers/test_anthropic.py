@@ -334,9 +334,42 @@ async def test_an_error_in_the_stream(upstream: Upstream, provider: AnthropicPro
 
 
 async def test_arguments_of_no_call(upstream: Upstream, provider: AnthropicProvider) -> None:
-    """Arguments without a call that they belong to are no Messages stream."""
-    upstream.reply = block(messages.delta(0, "input_json_delta", partial_json="{}"))
+    """Arguments of something that is no tool call here are passed on with it."""
+    delta = {"type": "input_json_delta", "partial_json": "{}"}
+    upstream.reply = block(messages.begin(0, "spell"), messages.delta(0, "input_json_delta", partial_json="{}"))
+    assert (await hear(provider)).events == [Extra("spell", {"type": "spell"}), Extra("input_json_delta", delta)]
+
+
+@pytest.mark.parametrize("begun", [{"type": "text", "text": 3}, {"type": "tool_use", "id": None}, {}, "text"])
+async def test_a_block_that_is_none(upstream: Upstream, provider: AnthropicProvider, begun: Any) -> None:
+    """A known block with unknown fields, or no block at all, is not the provider's protocol."""
+    upstream.reply = block(messages.event("content_block_start", index=0, content_block=begun))
     assert (await hear(provider)).code == "upstream_protocol"
+
+
+async def test_blocks_that_begin_with_content(upstream: Upstream, provider: AnthropicProvider) -> None:
+    """Servers that send a block whole, where it begins, are heard too, half characters included."""
+    whole = messages.begin(1, "text", text="a\ud83d", citations=[{"type": "char_location"}])
+    upstream.reply = block(
+        messages.begin(0, "thinking", thinking="hm", signature="seal"),
+        messages.stop(0),
+        whole,
+        messages.delta(1, "text_delta", text=""),
+        messages.stop(1),
+    )
+    assert (await hear(provider)).events == [
+        Reasoning("hm", signature="seal"),
+        Text("a\ufffd", part=1),
+        Source(part=1, detail={"type": "char_location"}),
+    ]
+
+
+async def test_a_server_without_usage(upstream: Upstream, provider: AnthropicProvider) -> None:
+    """Usage that is left out is not invented; the session estimates."""
+    ended = messages.event("message_delta", delta={"stop_reason": "end_turn"})
+    upstream.reply = Reply([messages.event("message_start", message={}), b"data:\n\n", ended, messages.end()[1]])
+    heard = await hear(provider)
+    assert (heard.usage, heard.ended) == ([], [Ended("stop", "end_turn")])
 
 
 async def test_a_stop_closes_the_upstream(upstream: Upstream, provider: AnthropicProvider) -> None:

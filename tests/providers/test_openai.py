@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from realtime.errors import RealtimeError
-from realtime.events import Reasoning, Refusal, Source, Text, ToolArguments, ToolCall, Usage
+from realtime.events import Extra, Reasoning, Refusal, Source, Text, ToolArguments, ToolCall, Usage
 from realtime.policy import Deadlines
 from realtime.prompt import (
     JsonFormat,
@@ -22,7 +22,7 @@ from realtime.prompt import (
     ToolCallPart,
 )
 from realtime.providers.base import Ended
-from realtime.providers.openai import OpenAIProvider
+from realtime.providers.openai import OpenAIProvider, request_body
 
 from ..upstream import FIN, RESET, STALL, Pause, Reply, Upstream, Wait, chat, cut
 from .heard import HELLO, hear
@@ -158,6 +158,16 @@ async def test_a_compatible_server_needs_no_key(upstream: Upstream, monkeypatch:
     assert "-ours" not in sent
 
 
+async def test_openai_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a base URL it is OpenAI's own, whatever the environment says, and asked in its newer words."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere.invalid")
+    provider = OpenAIProvider(KEY)
+    assert str(provider._client.base_url) == "https://api.openai.com/v1/"
+    await provider.close()
+    body = request_body(Prompt("m", HELLO.messages, max_tokens=9), compatible=False)
+    assert (body["max_completion_tokens"], body.get("max_tokens")) == (9, None)
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 async def test_reasoning_in_either_dialect(upstream: Upstream, provider: OpenAIProvider, field: str) -> None:
     """Reasoning is told apart from the answer under both names it goes by."""
@@ -261,6 +271,22 @@ async def test_citations_and_parts(upstream: Upstream, provider: OpenAIProvider)
     assert (thinking, said) == (Reasoning("hm"), Text("so"))
     assert (blob.kind, blob.value) == ("blob", {"type": "blob", "x": 1})
     assert source == Source(url="https://a.example", title="A", detail=cited)
+
+
+async def test_parts_of_the_wire_without_a_type_here(upstream: Upstream, provider: OpenAIProvider) -> None:
+    """Images, audio, unknown annotations and content that is no part at all are passed on or left out, not fatal."""
+    steps = [
+        chat.chunk({"content": ["?", {"type": "text", "text": "so"}]}),
+        chat.chunk({"annotations": [{"type": "file_citation"}]}),
+        chat.chunk({"images": [{"type": "image_url"}], "audio": {"id": "a"}}),
+    ]
+    upstream.reply = Reply([*steps, *chat.text()])
+    assert (await hear(provider)).events == [
+        Text("so"),
+        Extra("annotation", {"type": "file_citation"}),
+        Extra("images", [{"type": "image_url"}]),
+        Extra("audio", {"id": "a"}),
+    ]
 
 
 @pytest.mark.parametrize(
