@@ -232,8 +232,9 @@ async def _ask(shell: _Shell, showing: "asyncio.Task[None]", interrupts: "asynci
     """Stop or leave: `s`, `l`, or nothing when the generation ended meanwhile. Nobody to ask, and Ctrl-C, is `l`."""
     if not (sys.stdin.isatty() and shell.screen.live):
         return "l"
-    shell.screen.note("stop it or leave it running? [s/l] ", style="bold yellow")
     async with keys() as pressed:
+        # Only now: what was typed before there was a question does not answer it.
+        shell.screen.note("stop it or leave it running? [s/l] ", style="bold yellow")
         while True:
             key: asyncio.Task[str] = asyncio.create_task(pressed.get())
             again = asyncio.create_task(interrupts.get())

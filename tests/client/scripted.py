@@ -128,6 +128,8 @@ class ScriptedServer:
         asked = _read_head(head)
         asked.body = await reader.readexactly(int(asked.headers.get("content-length", "0")))
         self.asked.append(asked)
+        if script.cut == 0:
+            return
         if script.status != 200 or asked.method != "GET":
             fields = "".join(f"{name}: {value}\r\n" for name, value in script.headers.items())
             length = "" if script.status == 204 else f"Content-Length: {len(script.body)}\r\n"
