@@ -73,6 +73,7 @@ class Session:
         self._presence = _Presence(grace_s, lambda: ask_stop("disconnect"))
         self._cause: Stop | Expired | None = None
         self._inner: asyncio.Task[Ended] | None = None
+        self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._began = self._heard = 0.0
         self._first_event_ms: int | None = None
@@ -88,16 +89,12 @@ class Session:
         loop = asyncio.get_running_loop()
         self._began = self._heard = loop.time()
         self._inner = loop.create_task(self._drive(), name=f"drive {self.log.meta.generation}")
+        self._inner.add_done_callback(lambda _: self._over.set())
         self._writer.on_stop(lambda by: self._interrupt(Stop(by)))
         self.log.on_presence = self._presence.changed
         self._presence.changed(self.log.observers)
         self._watch()
-        while not self._inner.done():
-            closing = _CLOSE_S if self._cause is not None else None
-            await asyncio.wait({self._inner}, timeout=closing)
-            if closing is not None and not self._inner.done():
-                _logger.error("the provider of %s did not close in %g s", self.log.meta.generation, _CLOSE_S)
-                break
+        await self._over.wait()
         self._close()
         finished = self._conclude(self._inner)
         if await self._writer.seal(finished) == "won":
@@ -112,6 +109,12 @@ class Session:
         if self._cause is None and self._inner is not None:
             self._cause = cause
             self._inner.cancel()
+            self._arm(asyncio.get_running_loop().time() + _CLOSE_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """End without a provider that will not close; its task is left to itself."""
+        _logger.error("the provider of %s did not close in %g s", self.log.meta.generation, _CLOSE_S)
+        self._over.set()
 
     async def _drive(self) -> Ended:
         prompt, writer, loop = self._prompt, self._writer, asyncio.get_running_loop()
@@ -162,7 +165,13 @@ class Session:
         else:
             # The first content may come at any time and bring a nearer deadline with it; looking at least once per
             # idle period finds it no later than one period after it passed its start.
-            self._timer = loop.call_at(min(due, loop.time() + limits.idle_s), self._watch)
+            self._arm(min(due, loop.time() + limits.idle_s), self._watch)
+
+    def _arm(self, at: float, callback: Callable[[], None]) -> None:
+        """There is one timer: what is next to happen to a session that nothing happens to."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, callback)
 
     def _close(self) -> None:
         self._presence.close()
@@ -230,6 +239,11 @@ class _Presence:
         self._abandoned = abandoned
         self._observed = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def grace_ends_at(self) -> float | None:
+        """Loop time at which it is given up; None while it is not alone."""
+        return self._timer.when() if self._timer is not None else None
 
     def changed(self, observers: int) -> None:
         """Start the grace when the last observer leaves, end it when one comes."""

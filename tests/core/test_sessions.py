@@ -1,0 +1,282 @@
+"""The driver of one generation: every way it can end, and that it ends once."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from realtime.bus.base import Claim, Writer
+from realtime.bus.memory import MemoryBus, Retention
+from realtime.errors import RealtimeError
+from realtime.events import AnyEvent, Finished, Reasoning, StoppedBy, Summary, Text, Usage
+from realtime.hooks import FirstEvent, Hooks, Record
+from realtime.log import EventLog
+from realtime.policy import Deadlines
+from realtime.prompt import Message, Prompt
+from realtime.providers.base import Ended
+from realtime.sessions import Session
+
+from .logs import STARTED, make_meta
+from .scripted import ScriptedProvider
+
+PROMPT = Prompt("default", (Message("user", "x" * 40),))
+
+
+class Running:
+    """A session in a task, and what is needed to push it about."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        provider: ScriptedProvider,
+        *,
+        deadlines: Deadlines | None = None,
+        grace_s: float | None = None,
+    ) -> None:
+        self.log = writer.log
+        self.records: list[Record] = []
+        self.asked: asyncio.Queue[StoppedBy] = asyncio.Queue()
+        self.session = Session(
+            writer,
+            provider,
+            PROMPT,
+            alias="demo",
+            deadlines=deadlines or Deadlines(),
+            grace_s=grace_s,
+            hooks=Hooks([self.records.append]),
+            ask_stop=self.asked.put_nowait,
+        )
+        self.task = asyncio.ensure_future(self.session.run())
+
+    async def end(self) -> Summary:
+        """The summary, once it is over."""
+        summary = await asyncio.wait_for(self.task, 20)
+        assert summary is not None
+        return summary
+
+    def types(self) -> list[str]:
+        """Types of the events of the log."""
+        return [type(entry.event).__name__ for entry in self.log.since(0)]
+
+
+async def make_writer(bus: MemoryBus | None = None) -> tuple[MemoryBus, Writer]:
+    """A bus and a writer whose log holds `started`."""
+    bus = bus or MemoryBus()
+    writer = await bus.create(make_meta(), Claim())
+    assert not isinstance(writer, EventLog)
+    writer.append(STARTED)
+    return bus, writer
+
+
+async def test_a_complete_stream_completes() -> None:
+    """Content in order, the provider's reason and figures, one terminal event."""
+    _, writer = await make_writer()
+    usage = Usage(7, 3)
+    provider = ScriptedProvider([Reasoning("hm"), Text("a")], [], [Text("b"), usage, Ended("length", "max_tokens")])
+    running = Running(writer, provider)
+    summary = await running.end()
+    assert running.types() == ["Started", "Attempt", "Reasoning", "Text", "Text", "Finished"]
+    assert (summary.outcome, summary.reason, summary.native_reason) == ("completed", "length", "max_tokens")
+    assert summary.usage == usage
+    assert summary.events == 6
+    assert provider.closed.is_set()
+    assert [type(record) for record in running.records] == [FirstEvent]
+
+
+async def test_an_end_without_the_terminal_event_is_a_failure() -> None:
+    """A truncated stream is never a success; what was said stays, and is counted."""
+    _, writer = await make_writer()
+    running = Running(writer, ScriptedProvider([Text("x" * 80)], None))
+    summary = await running.end()
+    assert summary.error is not None
+    assert summary.error.code == "upstream_truncated"
+    assert summary.usage == Usage(10, 20, estimated=True)
+
+
+@pytest.mark.parametrize("content", [[], [Text("partial")]], ids=["before the first token", "after it"])
+async def test_a_fault_keeps_its_code(content: Sequence[Text]) -> None:
+    """What the provider raises is what the log says."""
+    _, writer = await make_writer()
+    fault = RealtimeError("upstream_overloaded", retry_after_s=3)
+    running = Running(writer, ScriptedProvider(list(content), fault))
+    assert (await running.end()).error == fault.error
+
+
+async def test_a_foreign_exception_is_internal_and_its_text_stays_here(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug shows a code to clients and its text to the log only."""
+    _, writer = await make_writer()
+    with caplog.at_level(logging.ERROR):
+        summary = await Running(writer, ScriptedProvider(ZeroDivisionError("sk-secret"))).end()
+    assert summary.error is not None
+    assert summary.error.code == "internal"
+    assert "secret" not in summary.error.message
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_an_event_that_breaks_the_order_is_internal() -> None:
+    """A provider cannot put a second start into a log."""
+    _, writer = await make_writer()
+    batch: list[AnyEvent] = [STARTED]
+    provider = ScriptedProvider(batch)  # type: ignore[arg-type]  # the fault that is tested
+    assert (await Running(writer, provider).end()).error == RealtimeError("internal").error
+
+
+@pytest.mark.parametrize("when", ["queued", "starting", "streaming"])
+async def test_a_stop_closes_the_provider_at_any_time(when: str) -> None:
+    """Before it was called, before the first token, and in mid-stream; the text so far stays."""
+    bus, writer = await make_writer()
+    provider = ScriptedProvider(*([[Text("partial"), Usage(5, 1, estimated=True)]] if when == "streaming" else []))
+    running = Running(writer, provider)
+    if when == "starting":
+        await provider.opened.wait()
+    if when == "streaming":
+        await writer.log.wait(2)
+    await bus.stop("default", writer.log.meta.generation, "owner")
+    summary = await running.end()
+    assert (summary.outcome, summary.stopped_by) == ("stopped", "owner")
+    assert provider.closed.is_set() == provider.opened.is_set()
+    assert provider.opened.is_set() == (when != "queued")
+    if when == "streaming":
+        assert summary.usage == Usage(5, 2, estimated=True)
+
+
+async def test_an_end_that_came_first_wins_over_a_stop() -> None:
+    """What the provider completed is completed, though somebody asked at the same moment."""
+    bus, writer = await make_writer()
+    provider = ScriptedProvider([Text("a"), Ended("stop")])
+    running = Running(writer, provider)
+    await provider.closed.wait()
+    await bus.stop("default", writer.log.meta.generation, "owner")
+    assert (await running.end()).outcome == "completed"
+
+
+async def test_many_stops_are_one() -> None:
+    """The log has one end whatever the number and the kind of interruptions."""
+    bus, writer = await make_writer()
+    provider = ScriptedProvider()
+    running = Running(writer, provider)
+    await provider.opened.wait()
+    for _ in range(5):
+        await bus.stop("default", writer.log.meta.generation, "owner")
+        running.session.shut_down()
+        await asyncio.sleep(0)
+    assert (await running.end()).outcome == "stopped"
+    assert running.types().count("Finished") == 1
+
+
+async def test_a_shutdown_is_a_failure_that_can_be_retried() -> None:
+    """worker_shutdown, with what was said."""
+    _, writer = await make_writer()
+    provider = ScriptedProvider([Text("a")])
+    running = Running(writer, provider)
+    await writer.log.wait(2)
+    running.session.shut_down()
+    summary = await running.end()
+    assert summary.error is not None
+    assert (summary.error.code, summary.error.retryable) == ("worker_shutdown", True)
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "steps", "code"),
+    [
+        (Deadlines(first_event_s=0.05), [], "timeout_first_event"),
+        (Deadlines(first_event_s=0.05), [[], [Usage(1)]], "timeout_first_event"),
+        (Deadlines(idle_s=0.05), [[Text("a")]], "timeout_idle"),
+        (Deadlines(total_s=0.05), [[Text("a")]], "timeout_total"),
+    ],
+)
+async def test_every_deadline_has_its_own_code(
+    deadlines: Deadlines, steps: list[list[Text | Usage]], code: str
+) -> None:
+    """A provider that stays silent ends the generation, and is closed."""
+    _, writer = await make_writer()
+    provider = ScriptedProvider(*steps)
+    summary = await Running(writer, provider, deadlines=deadlines).end()
+    assert summary.error is not None
+    assert summary.error.code == code
+    assert provider.closed.is_set()
+
+
+async def test_a_provider_that_will_not_close_does_not_hold_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """User code may swallow a cancellation; the log is sealed all the same."""
+    monkeypatch.setattr("realtime.sessions._CLOSE_S", 0.05)
+    bus, writer = await make_writer()
+    provider = ScriptedProvider([Text("a")])
+    provider.stuck = 1
+    running = Running(writer, provider)
+    await writer.log.wait(2)
+    await bus.stop("default", writer.log.meta.generation, "owner")
+    assert (await running.end()).outcome == "stopped"
+    assert "did not close" in caplog.text
+    assert running.session._inner is not None
+    running.session._inner.cancel()
+    await asyncio.wait({running.session._inner})
+    assert provider.closed.is_set()
+
+
+async def test_the_longest_log_fails_with_its_limit() -> None:
+    """log_limit is an ending like any other."""
+    _, writer = await make_writer(MemoryBus(Retention(log_limit_bytes=1000)))
+    provider = ScriptedProvider([Text("x" * 600)], [Text("x" * 600)])
+    summary = await Running(writer, provider).end()
+    assert summary.error is not None
+    assert (summary.error.code, summary.error.limit) == ("log_limit", 1000)
+    assert provider.closed.is_set()
+
+
+async def test_one_whom_everyone_left_asks_to_be_stopped() -> None:
+    """When the last of several has left, and the grace is over."""
+    _, writer = await make_writer()
+    running = Running(writer, ScriptedProvider([Text("a")]), grace_s=0.01)
+    await writer.log.wait(2)
+    for reader in ("tab", "phone"):
+        writer.log.attach(reader, 0)
+    writer.log.detach("tab")
+    assert running.session._presence.grace_ends_at is None
+    writer.log.detach("phone")
+    assert running.session._presence.grace_ends_at is not None
+    assert await asyncio.wait_for(running.asked.get(), 20) == "disconnect"
+    running.session.shut_down()
+    await running.end()
+
+
+@pytest.mark.parametrize(("grace_s", "came"), [(60.0, 0), (60.0, 2), (None, 1)])
+async def test_nobody_asks_without_need(grace_s: float | None, came: int) -> None:
+    """Not when nobody was ever there, when someone came back in time, or when told to continue."""
+    _, writer = await make_writer()
+    running = Running(writer, ScriptedProvider([Text("a")]), grace_s=grace_s)
+    await writer.log.wait(2)
+    for number in range(came):
+        writer.log.attach(number, 0)
+        if came == 1 or number == 0:
+            writer.log.detach(number)
+    assert running.session._presence.grace_ends_at is None
+    running.session.shut_down()
+    await running.end()
+    assert running.asked.empty()
+
+
+async def test_a_generator_that_never_awaits_lets_others_run() -> None:
+    """A provider whose batches are always ready does not starve the loop."""
+    _, writer = await make_writer()
+    provider = ScriptedProvider(*[[Text("a")]] * 1000, [Ended("stop")])
+    running = Running(writer, provider)
+    turns = 0
+    while not running.task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+    assert (await running.end()).outcome == "completed"
+
+
+async def test_timings_are_in_the_terminal_event() -> None:
+    """The end says how long it took and when the first content came; None when none came."""
+    _, writer = await make_writer()
+    await Running(writer, ScriptedProvider([Ended("stop")])).end()
+    finished = writer.log.finished
+    assert isinstance(finished, Finished)
+    assert finished.timings.first_event_ms is None
+    assert finished.timings.duration_ms >= 0
