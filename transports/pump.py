@@ -121,6 +121,7 @@ class Pump:
 
     async def _send_view(self) -> None:
         newer = self._view.newer(self._view_version) if self._view is not None else None
-        if newer is not None:
+        # The log may be over while a paced observer is not: its final value comes after its last event.
+        if newer is not None and (self._observation.done or not newer[1].final):
             self._view_version, frame = newer
             await self._control(frame)
