@@ -118,7 +118,9 @@ class Transcript:
             case Reasoning():
                 self._delta(item, "reasoning", event.text)
             case ToolCall():
-                self._aside(f"\n[{event.name}] ")
+                if self._screen.live:
+                    self._screen.end_line()
+                self._aside(f"[{event.name}] ")
             case ToolArguments():
                 self._delta(item, "tool", event.text)
         self._assembler.add(event)
