@@ -39,9 +39,7 @@ def test_terminal() -> None:
         ToolArguments("{}", "c1"),
         Finished("completed"),
     )
-    assert shown.out.getvalue() == (
-        "\x1b[2mHm[2J.\x1b[0m\nYes, [b]no[/b]\n\x1b[2m[look] \x1b[0m\x1b[2m{}\x1b[0m\n"
-    )
+    assert shown.out.getvalue() == ("\x1b[2mHm[2J.\x1b[0m\nYes, [b]no[/b]\n\x1b[2m[look] \x1b[0m\x1b[2m{}\x1b[0m\n")
 
 
 def test_pipe() -> None:
