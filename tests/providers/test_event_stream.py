@@ -37,7 +37,8 @@ _TOKENS = [
 def obvious(stream: bytes) -> list[ServerEvent]:
     """The specification's algorithm, line by line over all of it."""
     events = []
-    name, data = b"", []
+    name = b""
+    data: list[bytes] = []
     lines = re.split(rb"\r\n|\r|\n", stream.removeprefix(b"\xef\xbb\xbf"))
     for line in lines[:-1]:
         field, _, value = line.partition(b":")
