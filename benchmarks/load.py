@@ -1,0 +1,193 @@
+"""The load client: many raw sockets on one epoll, counting tokens and noting the age of each.
+
+It knows no wire and makes no object per token, so that the server is what is measured. How busy it was itself is part
+of its report: near 1 the latencies are its own. Run by `processes.observe` as `python -m benchmarks.load <core>`.
+"""
+
+import gc
+import os
+import select
+import socket
+import sys
+import time
+from collections import defaultdict
+
+import msgspec
+
+from .accounts import Account, resident_mb
+from .report import BUCKET_US
+from .stamps import DIGITS, MARK, now_us
+
+# More is read on the next turn; a larger buffer would be a system call for every allocation.
+_READ_BYTES = 32 * 1024
+_POLL_S = 0.02
+# For the first token of all to come; servers that are overloaded from the start take their time.
+_FIRST_S = 20.0
+_HANDSHAKE_S = 5.0
+# A stamp and half a mark may come in one read, and the rest in the next.
+_CARRIED = DIGITS + len(MARK) - 1
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to observe.
+
+    Attributes:
+        pid: Of the server, whose accounts are read at both ends of the window.
+        request: Sent on every connection.
+        command: For WebSockets: the frame to send when the handshake was answered.
+        spread_s: Time over which the connections are opened.
+        warm_s: From all being asked for and the first token to the window.
+        window_s: In which is measured.
+    """
+
+    port: int
+    pid: int
+    connections: int
+    request: bytes
+    window_s: float
+    command: bytes = b""
+    spread_s: float = 0.0
+    warm_s: float = 1.0
+
+    @property
+    def longest_s(self) -> float:
+        return self.spread_s + self.warm_s + self.window_s + _FIRST_S
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What was seen in the window.
+
+    Attributes:
+        waited: Share of the window in which the server could have run and another process had its core.
+        ages: How many tokens were how old when they came, by bucket of `BUCKET_US`.
+        firsts: The same for the time from a connection's request to its first token; whenever it was.
+        silent: Connections that never saw a token.
+        client_busy: Share of the window this client was on its core.
+    """
+
+    tokens: int
+    window_s: float
+    cpu_us: float
+    waited: float
+    resident_mb: float
+    ages: dict[int, int]
+    firsts: dict[int, int]
+    silent: int
+    ended: int
+    client_busy: float
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.window_s
+
+    @property
+    def cpu_per_token_us(self) -> float:
+        return self.cpu_us / max(self.tokens, 1)
+
+
+class _Client:
+    """One run of a job."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._epoll = select.epoll()
+        self._sockets: dict[int, socket.socket] = {}
+        # What came after the last mark of a connection: the next stamp may be in it, whole or in part.
+        self._carried: dict[int, bytes] = {}
+        self._asked_us: dict[int, int] = {}
+        self._ages: dict[int, int] = defaultdict(int)
+        self._firsts: dict[int, int] = defaultdict(int)
+        self._tokens = 0
+        self._ended = 0
+
+    def run(self) -> Observed:
+        self._open_all()
+        self._until(time.monotonic() + self._job.warm_s)
+        self._ages.clear()
+        self._tokens, began, busy = 0, time.monotonic(), time.process_time()
+        before = Account.of(self._job.pid)
+        self._until(began + self._job.window_s)
+        lasted = time.monotonic() - began
+        after = Account.of(self._job.pid)
+        return Observed(
+            tokens=self._tokens,
+            window_s=lasted,
+            cpu_us=(after.cpu_ns - before.cpu_ns) / 1000,
+            waited=(after.waited_ns - before.waited_ns) / 1e9 / lasted,
+            resident_mb=resident_mb(self._job.pid),
+            ages=self._ages,
+            firsts=self._firsts,
+            silent=len(self._asked_us),
+            ended=self._ended,
+            client_busy=(time.process_time() - busy) / lasted,
+        )
+
+    def _open_all(self) -> None:
+        """Open the connections at their times, and read what comes meanwhile; then wait for the first token."""
+        began = time.monotonic()
+        for n in range(self._job.connections):
+            due = began + self._job.spread_s * n / self._job.connections
+            if due > time.monotonic():
+                self._until(due)
+            self._open()
+        give_up = time.monotonic() + _FIRST_S
+        while not self._tokens:
+            if time.monotonic() > give_up or not self._sockets:
+                raise RuntimeError(f"no token came; {self._ended} connections ended, {self._carried}")
+            self._until(time.monotonic() + _POLL_S)
+
+    def _open(self) -> None:
+        sock = socket.create_connection(("127.0.0.1", self._job.port), timeout=_HANDSHAKE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(self._job.request)
+        rest = b""
+        if self._job.command:
+            while b"\r\n\r\n" not in rest:
+                rest += sock.recv(4096)
+            sock.sendall(self._job.command)
+        sock.setblocking(False)
+        fd = sock.fileno()
+        self._sockets[fd], self._carried[fd], self._asked_us[fd] = sock, rest[-_CARRIED:], now_us()
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _until(self, end: float) -> None:
+        """Read until then. Everything is in one function and local, because it runs 200,000 times a second."""
+        poll, sockets, carried, asked, ages = self._epoll.poll, self._sockets, self._carried, self._asked_us, self._ages
+        tokens = 0
+        while (left := end - time.monotonic()) > 0:
+            for fd, _ in poll(min(left, _POLL_S), 256):
+                try:
+                    data = sockets[fd].recv(_READ_BYTES)
+                except ConnectionError:
+                    data = b""
+                if not data:
+                    self._close(fd)
+                    continue
+                pieces = (carried[fd] + data).split(MARK)
+                carried[fd] = pieces.pop()[-_CARRIED:]
+                if not pieces:
+                    continue
+                now = now_us()
+                for piece in pieces:
+                    ages[(now - int(piece[-DIGITS:])) // BUCKET_US] += 1
+                tokens += len(pieces)
+                if fd in asked:
+                    self._firsts[(now - asked.pop(fd)) // BUCKET_US] += 1
+        self._tokens += tokens
+
+    def _close(self, fd: int) -> None:
+        self._epoll.unregister(fd)
+        self._sockets.pop(fd).close()
+        self._ended += 1
+
+
+def main() -> None:
+    """Read a job, do it, write what was observed."""
+    os.sched_setaffinity(0, {int(sys.argv[1])})
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    gc.disable()
+    sys.stdout.buffer.write(msgspec.json.encode(_Client(job).run()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What a benchmark gives back, and how it is shown: ratios first, because only they hold on another machine."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+# Latencies are kept as counts of buckets this wide, so samples of many connections merge exactly.
+BUCKET_US = 50
+
+Figure = float | int | str | None
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One thing that was measured.
+
+    Attributes:
+        ratio: Its cost divided by that of the table's baseline; None where there is nothing to compare.
+    """
+
+    case: str
+    ratio: float | None
+    figures: dict[str, Figure]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """A floor, and what was measured against it."""
+
+    claim: str
+    measured: float
+    limit: float
+    at_most: bool = True
+
+    @property
+    def passed(self) -> bool:
+        return self.measured <= self.limit if self.at_most else self.measured >= self.limit
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A benchmark's results.
+
+    Attributes:
+        baseline: What a ratio of 1.00 is.
+        notes: What a reader must know before believing a figure.
+    """
+
+    name: str
+    baseline: str
+    rows: Sequence[Row]
+    checks: Sequence[Check] = ()
+    notes: Sequence[str] = ()
+
+
+def shown(table: Table) -> str:
+    """The table as Markdown."""
+    names = list(dict.fromkeys(name for row in table.rows for name in row.figures))
+    lines = [["case", "ratio", *names]]
+    for row in table.rows:
+        ratio = "" if row.ratio is None else f"**{row.ratio:.2f}**"
+        lines.append([row.case, ratio, *(_figure(row.figures.get(name)) for name in names)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
+    text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    parts = [f"### {table.name}", "", f"1.00 is {table.baseline}.", "", *text]
+    if table.checks:
+        parts += ["", *map(_check, table.checks)]
+    if table.notes:
+        parts += ["", *table.notes]
+    return "\n".join(parts)
+
+
+def percentile(buckets: dict[int, int], share: float) -> float:
+    """Milliseconds under which that share of all samples lies; 0 when there are none."""
+    wanted = sum(buckets.values()) * share
+    seen = 0
+    for bucket in sorted(buckets):
+        seen += buckets[bucket]
+        if seen >= wanted:
+            return (bucket + 1) * BUCKET_US / 1000
+    return 0.0
+
+
+def _figure(value: Figure) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _check(check: Check) -> str:
+    sign = "≤" if check.at_most else "≥"
+    verdict = "pass" if check.passed else "FAIL"
+    return f"- {verdict}: {check.claim} {sign} {check.limit:g}, measured {check.measured:.3g}"

@@ -1,0 +1,1 @@
+"""What is measured, each run as `python -m benchmarks.servers.<name> <port> …` in a process of its own."""
