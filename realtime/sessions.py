@@ -79,6 +79,9 @@ class Session:
         self._first_event_ms: int | None = None
         self._usage: Usage | None = None
         self._prelude_bytes = 0
+        # From now on, not from the first step of `run`: a stop and an observer may both come before it.
+        self.log.on_presence = self._presence.changed
+        writer.on_stop(lambda by: self._interrupt(Stop(by)))
 
     async def run(self) -> Summary | None:
         """Drive the generation to its end.
@@ -89,11 +92,10 @@ class Session:
         loop = asyncio.get_running_loop()
         self._began = self._heard = loop.time()
         self._inner = loop.create_task(self._drive(), name=f"drive {self.log.meta.generation}")
-        self._inner.add_done_callback(lambda _: self._over.set())
-        self._writer.on_stop(lambda by: self._interrupt(Stop(by)))
-        self.log.on_presence = self._presence.changed
-        self._presence.changed(self.log.observers)
+        self._inner.add_done_callback(self._inner_over)
         self._watch()
+        if self._cause is not None:
+            self._cancel(self._inner)
         await self._over.wait()
         self._close()
         finished = self._conclude(self._inner)
@@ -106,10 +108,20 @@ class Session:
         self._interrupt(Expired("worker_shutdown"))
 
     def _interrupt(self, cause: Stop | Expired) -> None:
-        if self._cause is None and self._inner is not None:
+        if self._cause is None:
             self._cause = cause
-            self._inner.cancel()
-            self._arm(asyncio.get_running_loop().time() + _CLOSE_S, self._give_up)
+            if self._inner is not None:
+                self._cancel(self._inner)
+
+    def _cancel(self, inner: "asyncio.Task[Ended]") -> None:
+        inner.cancel()
+        self._arm(asyncio.get_running_loop().time() + _CLOSE_S, self._give_up)
+
+    def _inner_over(self, inner: "asyncio.Task[Ended]") -> None:
+        """Wake the outer task; look at the exception, which nobody else will after a give-up."""
+        if not inner.cancelled():
+            inner.exception()
+        self._over.set()
 
     def _give_up(self) -> None:
         """End without a provider that will not close; its task is left to itself."""

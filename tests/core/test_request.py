@@ -1,0 +1,80 @@
+"""A request as a prompt, and which requests are the same."""
+
+import pytest
+
+from realtime.errors import RealtimeError
+from realtime.prompt import Message, ReasoningPart, TextPart, ToolCallPart
+from realtime.request import StartRequest
+from realtime.strict import convert, decode_json
+
+
+def start(text: str) -> StartRequest:
+    """A request from JSON, as it arrives."""
+    return convert(decode_json(text), StartRequest)
+
+
+def test_a_prompt_is_one_user_message() -> None:
+    """The short form and the long form ask for the same."""
+    prompt = start('{"model":"demo/a/b:c","prompt":"hi","system":"be brief"}').to_prompt()
+    assert (prompt.model, prompt.system, prompt.messages) == ("a/b:c", "be brief", (Message("user", "hi"),))
+
+
+def test_a_first_system_message_is_the_system_text() -> None:
+    """Both ways to say it end in one place."""
+    text = '{"model":"demo/x","messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}]}'
+    prompt = start(text).to_prompt()
+    assert (prompt.system, [message.role for message in prompt.messages]) == ("s", ["user"])
+
+
+def test_an_earlier_turn_can_be_sent_back_whole() -> None:
+    """Reasoning with its seal, tool calls and their results are part of a message."""
+    text = """{"model":"demo/x","messages":[{"role":"user","content":[{"type":"text","text":"u"}]},
+        {"role":"assistant","content":[{"type":"reasoning","text":"r","signature":"s"},
+            {"type":"tool_call","call":"c","name":"f","arguments":"{}"}]},
+        {"role":"tool","call":"c","content":"42"}]}"""
+    messages = start(text).to_prompt().messages
+    assert messages[0].content == (TextPart("u"),)
+    assert messages[1].content == (ReasoningPart("r", "s"), ToolCallPart("c", "f", "{}"))
+    assert messages[2].call == "c"
+
+
+@pytest.mark.parametrize(
+    ("messages", "field"),
+    [
+        ("[]", "messages"),
+        ('[{"role":"system","content":"only"}]', "messages"),
+        ('[{"role":"user","content":"a"},{"role":"system","content":"late"}]', "messages[1].role"),
+        ('[{"role":"user","content":" "}]', "messages[0].content"),
+        ('[{"role":"user"}]', "messages[0].content"),
+        ('[{"role":"tool","content":"a"}]', "messages[0].call"),
+        ('[{"role":"user","content":"a","call":"c"}]', "messages[0].call"),
+        ('[{"role":"user","content":[{"type":"tool_call","call":"c","name":"f"}]}]', "messages[0].content"),
+        (
+            '[{"role":"system","content":[{"type":"text","text":"s"}]},{"role":"user","content":"a"}]',
+            "messages[0].content",
+        ),
+    ],
+)
+def test_a_turn_that_makes_no_sense_is_refused(messages: str, field: str) -> None:
+    """Named by its place."""
+    with pytest.raises(RealtimeError) as caught:
+        start(f'{{"model":"demo/x","messages":{messages}}}').to_prompt()
+    assert caught.value.error.field == field
+
+
+def test_prompt_and_messages_exclude_each_other() -> None:
+    """So do two system texts."""
+    both = '{"model":"demo/x","prompt":"a","messages":[{"role":"user","content":"b"}]}'
+    twice = '{"model":"demo/x","system":"a","messages":[{"role":"system","content":"b"},{"role":"user","content":"c"}]}'
+    for text, field in ((both, "prompt"), (twice, "system")):
+        with pytest.raises(RealtimeError) as caught:
+            start(text).to_prompt()
+        assert caught.value.error.field == field
+
+
+def test_a_fingerprint_is_of_what_is_asked() -> None:
+    """Not of how it was written or where the answer goes; any difference in what is asked shows."""
+    one = start('{"model":"demo/x","prompt":"a","metadata":{"x":1,"y":2}}')
+    same = start('{"metadata":{"y":2,"x":1},"prompt":"a","stream":true,"model":"demo/x"}')
+    other = start('{"model":"demo/x","prompt":"a","metadata":{"x":1,"y":3}}')
+    assert one.fingerprint() == same.fingerprint() != other.fingerprint()
