@@ -172,7 +172,8 @@ class Socket:
     async def _observe(self, command: ObserveCommand, log: EventLog) -> None:
         self._refuse_too_many(log.meta.generation)
         observation = await self._attach(command, log)
-        await self._ok(command, generation=log.meta.generation, state=log.state)
+        # With the cursor a client that has it all knows that nothing will come.
+        await self._ok(command, generation=log.meta.generation, state=log.state, cursor=log.cursor)
         self._pump(observation, command)
 
     async def _attach(self, options: ObserveOptions, log: EventLog) -> Observation | None:
