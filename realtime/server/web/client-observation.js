@@ -92,19 +92,20 @@ export class Observation {
         continue;
       }
       const from = this.cursor;
-      this.problem = await this.#once();
+      const problem = await this.#once();
       if (this.connection === "ended") break;
-      if (!this.problem) {
+      this.problem = problem;
+      if (!problem) {
         this.state = "finished";
         this.#end();
         break;
       }
-      if (!this.problem.retryable) {
+      if (!problem.retryable) {
         this.#end();
-        throw this.problem;
+        throw problem;
       }
       failures = this.cursor === from ? failures + 1 : 0;
-      this.retryMs = this.#bye?.retry_ms ?? retryAfterMs(this.problem) ?? backoffMs(failures, this.#retryBaseMs);
+      this.retryMs = this.#bye?.retry_ms ?? retryAfterMs(problem) ?? backoffMs(failures, this.#retryBaseMs);
       if (this.#wanted) await this.#pause("waiting", this.retryMs);
     }
     return this.finished;
@@ -137,11 +138,16 @@ export class Observation {
 
   #receive(frame) {
     this.#seen = Date.now();
-    if (this.connection !== "open") this.#change("open");
+    if (this.connection !== "open") this.#opened();
     if (frame.type === "position") this.#place(frame);
     else if (frame.type === "json") this.#hand(frame, this.#options.onJson);
     else if (frame.type === "bye") this.#leave(frame);
     else if (frame.id && seq(frame.id) > seq(this.cursor)) this.#take(frame);
+  }
+
+  #opened() {
+    this.problem = null;
+    this.#change("open");
   }
 
   #leave(bye) {

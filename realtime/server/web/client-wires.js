@@ -15,22 +15,24 @@ const SSE_TYPES = [
 const CLOSED_FOR_GOOD = new Set([1003, 1007, 1009]);
 
 /** Reads an NDJSON body; "\n" alone ends a line. */
-export async function readNdjson(response, sink) {
-  await readLines(response.body, (line) => line && sink.receive(JSON.parse(line)));
+export async function readNdjson(response, signal, sink) {
+  await readLines(response.body, signal, (line) => line && sink.receive(JSON.parse(line)));
   throw broken();
 }
 
 /** Reads an SSE body. The object repeats what `event:` and `id:` say, and is on one line: `data:` is all there is. */
-export async function readSse(response, sink) {
-  await readLines(response.body, (line) => {
+export async function readSse(response, signal, sink) {
+  await readLines(response.body, signal, (line) => {
     if (line.startsWith("data:")) sink.receive(JSON.parse(line.slice(5)));
     else if (line.startsWith("retry:")) sink.retry(Number(line.slice(6)));
   });
   throw broken();
 }
 
-async function readLines(body, take) {
+async function readLines(body, signal, take) {
   const reader = body.getReader();
+  // Not left to fetch, which in Node 20 forgets its signal when garbage is collected.
+  signal.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true });
   const decoder = new TextDecoder();
   let rest = "";
   for (;;) {
@@ -67,6 +69,8 @@ export class Socket {
     this.#opened = new Promise((resolve) => (socket.onopen = resolve));
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     socket.onclose = ({ code }) => this.#closed(code);
+    // Where a handshake fails Node 20 tells of the error alone.
+    socket.onerror = () => this.#closed();
   }
 
   /** False once it is closed, which it is as soon as nobody observes and no reply is awaited. */

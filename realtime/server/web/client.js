@@ -152,7 +152,7 @@ export class Realtime {
 
   async #ndjson(generation, fields, signal, sink) {
     const response = await this.#stream(this.#events(generation, fields), "application/x-ndjson", signal);
-    if (response) await readNdjson(response, sink);
+    if (response) await readNdjson(response, signal, sink);
   }
 
   async #sse(generation, fields, signal, sink) {
@@ -161,7 +161,7 @@ export class Realtime {
     // Only a refused EventSource comes back here, and it does not say why; fetch can tell.
     if (EventSource && !headers) await listen(new EventSource(this.#base + path), signal, sink);
     const response = await this.#stream(path, "text/event-stream", signal);
-    if (response) await readSse(response, sink);
+    if (response) await readSse(response, signal, sink);
   }
 
   async #ws(generation, fields, signal, sink) {

@@ -27,7 +27,7 @@ const recents = new Recents(realtime);
 const panes = WIRES.map((about) => new Pane(byId("pane"), about, realtime, follow));
 const composer = new Composer({ start, pace: () => panes.forEach((pane) => pane.setPace(composer.pace)) });
 
-const isPhone = matchMedia("(max-width: 40rem)");
+const isPhone = matchMedia("(max-width: 48rem)");
 
 let current = null;
 let ended = false;
@@ -127,6 +127,7 @@ byId("panes").append(...panes.map(({ element }) => element));
 byId("stop").addEventListener("click", () => stop("http"));
 byId("refresh").addEventListener("click", guard(() => recents.refresh(current)));
 byId("show-shortcuts").addEventListener("click", () => byId("shortcuts").showModal());
+byId("hide-shortcuts").addEventListener("click", () => byId("shortcuts").close());
 addEventListener("keydown", onKey);
 addEventListener("hashchange", openFromAddress);
 guard(async () => composer.offer(await realtime.models()))();
