@@ -13,6 +13,8 @@ from .server import Address
 # What has not been read is thrown away and the peer is told so with an RST.
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
+Kind = Literal["close", "reset", "half_close", "swallow", "pause"]
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -26,7 +28,7 @@ class Fault:
     """
 
     after: int | None = None
-    kind: Literal["close", "reset", "half_close", "swallow", "pause"] = "close"
+    kind: Kind = "close"
     latency_s: float = 0.0
 
 
