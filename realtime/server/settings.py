@@ -85,7 +85,7 @@ class Settings(BaseSettings):
             ValueError: It holds no key: an empty file must not open the server to everyone.
         """
         if self.api_key is not None:
-            return self.api_key.get_secret_value() or None
+            return self.api_key.get_secret_value().strip() or None
         if self.api_key_file is None:
             return None
         try:
