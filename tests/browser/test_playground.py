@@ -286,6 +286,19 @@ def test_motion_can_be_turned_off(page: Page) -> None:
     page.keyboard.press("Escape")
 
 
+def test_reference_shows_every_route(page: Page) -> None:
+    """`/docs` is made from the OpenAPI document, under the same policy, and fits a phone."""
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto("/docs")
+    document = page.request.get("/openapi.json").json()
+    routes = sum(len(methods) for methods in document["paths"].values())
+    expect(page.locator("#operations article")).to_have_count(routes)
+    expect(page.locator("#schemas article")).to_have_count(len(document["components"]["schemas"]))
+    page.locator("#contents").get_by_role("link", name="StartRequest").click()
+    expect(page.locator("#schema-StartRequest")).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast(page: Page, scheme: Any) -> None:
     """Every text on the page stands out from what is behind it by 4.5 to 1, in both schemes."""
