@@ -6,13 +6,12 @@ here, and get an `EventLog` or a `RealtimeError` back.
 
 import asyncio
 import logging
-import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
 
+from .admission import checked_prompt, choose_provider, new_meta
 from .bus.base import Bus, Claim, Page, Writer
 from .bus.memory import MemoryBus
 from .cursor import Cursor
@@ -24,9 +23,8 @@ from .message import Message, assemble
 from .observation import Observation
 from .policy import Policy
 from .principal import Principal, Scope
-from .prompt import Prompt
 from .providers.base import Provider
-from .request import MAX_METADATA_BYTES, StartRequest
+from .request import StartRequest
 from .sessions import Session
 from .tasks import TaskRegistry
 
@@ -124,10 +122,10 @@ class SessionManager:
         principal.require("start")
         if self._before_start is not None:
             request = await self._before_start(principal, request) or request
-        chosen = provider or self._provider(request)
-        prompt = self._checked_prompt(request, chosen)
+        chosen = provider or choose_provider(self.providers, request)
+        prompt = checked_prompt(request, chosen, self.policy)
         deadlines = self.policy.deadlines.shortened(request.deadlines)
-        meta = _meta(principal, request)
+        meta = new_meta(principal, request)
         self._refuse_when_full()
         writer = await self._create(principal, meta, request, idempotency_key)
         if isinstance(writer, EventLog):
@@ -147,26 +145,6 @@ class SessionManager:
         self._hooks(GenerationStarted(meta))
         self.tasks.spawn(self._run(session), f"session {meta.generation}")
         return Start(writer.log, replayed=False)
-
-    def _provider(self, request: StartRequest) -> Provider:
-        provider = self.providers.get(request.provider)
-        if provider is None:
-            known = ", ".join(sorted(self.providers)) or "none"
-            raise RealtimeError(
-                "bad_request",
-                f"Provider {request.provider!r} is not configured here; configured: {known}.",
-                field="model",
-            )
-        return provider
-
-    def _checked_prompt(self, request: StartRequest, provider: Provider) -> Prompt:
-        prompt = request.to_prompt()
-        limit = self.policy.max_prompt_chars
-        if prompt.text_length() > limit:
-            field = "messages" if request.prompt is None else "prompt"
-            raise RealtimeError("too_large", f"The prompt is over {limit} characters.", field=field, limit=limit)
-        provider.check(prompt)
-        return prompt
 
     def _refuse_when_full(self) -> None:
         if self.draining:
@@ -313,21 +291,3 @@ class SessionManager:
             yield
         finally:
             await self.close()
-
-
-def _meta(principal: Principal, request: StartRequest) -> Meta:
-    if request.metadata is not None and len(msgspec.json.encode(request.metadata)) > MAX_METADATA_BYTES:
-        raise RealtimeError(
-            "too_large", f"metadata is over {MAX_METADATA_BYTES} bytes.", field="metadata", limit=MAX_METADATA_BYTES
-        )
-    return Meta(
-        generation=secrets.token_hex(16),
-        tenant=principal.tenant,
-        subject=principal.subject,
-        provider=request.provider,
-        model=request.model,
-        created_ms=int(time.time() * 1000),
-        conversation=request.conversation,
-        metadata=request.metadata,
-        retain=request.retain,
-    )
