@@ -181,7 +181,7 @@ async def test_a_merged_replay_goes_on_as_it_comes(server: RunningServer, wire: 
     generation = await start(server.address, **demo("tools", tokens=60))
     await server.reached(generation, 20)
     observer = Observer(generation, wire)
-    end = await observer.watch(server.address, wire, replay="merged", until=lambda seen: len(seen.events) >= 6)
+    end = await observer.watch(server.address, wire, replay="merged", count=6)
     assert end.why == "left"
     await observer.watch(server.address, wire)
     whole = Observer(generation, wire)

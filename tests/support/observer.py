@@ -6,7 +6,7 @@ and forgets everything when it is told to. What it saw is kept as rows for the h
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from tests.history.rows import Close, Open, Received, Reset, Row, canonical
@@ -86,40 +86,41 @@ class Observer:
         wire: WireName,
         *,
         after: str | None = None,
-        until: Callable[["Observer"], bool] = lambda _: False,
+        count: int | None = None,
         **options: Any,
     ) -> End:
         """Observe over one connection, from its own cursor, to that connection's end.
 
         Args:
             after: Go on from this place instead of its own.
-            until: Leave, without a word, as soon as this is true after an event.
+            count: Leave, without a word, as soon as so many events have come.
         """
         if after is not None:
-            self._cursor = after
-        return await self.watch_over(connection(address, wire), until=until, options=options)
+            self.resume_from(after)
+        return await self.watch_over(connection(address, wire), count=count, options=options)
 
     async def watch_over(
         self,
         connected: Connection,
         *,
-        until: Callable[["Observer"], bool] = lambda _: False,
+        count: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> End:
         """As `watch`, over a connection that the test has made."""
         self.connections += 1
         why: Literal["ended", "left", "bye", "cut"] = "cut"
         self._record_open()
+        enough = None if count is None else len(self.frames) + count
         async with asyncio.timeout(PATIENCE_S):
             try:
                 await connected.open(self.generation, self._cursor, options or {})
                 said_bye = False
                 async for frame in connected.frames():
-                    said_bye = frame.value["type"] == "bye"
-                    self._accept(frame)
-                    if frame.is_event and until(self):
+                    if len(self.frames) == enough:
                         why = "left"
                         break
+                    said_bye = frame.value["type"] == "bye"
+                    self._accept(frame)
                 else:
                     why = ("bye" if said_bye else "ended") if connected.complete else "cut"
             except BrokenError:
@@ -128,6 +129,10 @@ class Observer:
                 await connected.close()
         self.rows.append(Close(self.name, self.connections, self.generation, why))
         return End(connected.status, why, connected.error)
+
+    def resume_from(self, cursor: str) -> None:
+        """Ask for what is after this place next time, whatever it has."""
+        self._cursor = cursor
 
     async def follow(self, address: Address, wire: WireName, **options: Any) -> None:
         """Observe to the terminal event, through any number of connections."""

@@ -150,24 +150,17 @@ class SocketConnection:
         reply = await self.command("observe", generation=generation, **asked)
         if reply["type"] == "error":
             self.error = reply["error"]
-        elif reply["state"] == "finished":
-            # The reply does not say whether anything follows it. What does, follows before the reply to a ping.
-            await self.send("ping", "barrier")
+            return
+        self.complete = reply["state"] == "finished" and reply["cursor"] == after
         self._last = _is_final_view if options.get("view") == "json" else _is_terminal
 
     async def frames(self) -> AsyncIterator[Frame]:
-        positioned = False
         while self.error is None and not self.complete:
             try:
                 frames = await self.receive()
             except BrokenError:
                 return
             for frame in frames:
-                if frame.value["type"] == "ok":
-                    assert frame.value["ref"] == "barrier"
-                    self.complete = not positioned
-                    continue
-                positioned = True
                 self.complete = self._last(frame.value)
                 yield frame
 
