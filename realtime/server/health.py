@@ -1,11 +1,19 @@
 """Routes for machines: alive, ready, and the metrics."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from realtime.errors import RealtimeError
 
 from .service import Service
+
+_DRAINING: dict[str, Any] = {
+    "description": "It is shutting down",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 
 
 def create_health(service: Service, registry: CollectorRegistry) -> APIRouter:
@@ -17,13 +25,13 @@ def create_health(service: Service, registry: CollectorRegistry) -> APIRouter:
     async def alive() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="New generations are taken; 503 while draining")
+    @router.get("/readyz", summary="New generations are taken; 503 while draining", responses={503: _DRAINING})
     async def ready() -> dict[str, str]:
         if service.sessions.draining:
             raise RealtimeError("draining", retry_after_s=5)
         return {"status": "ready"}
 
-    @router.get("/metrics", summary="Prometheus metrics")
+    @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
