@@ -4,6 +4,7 @@
 page cannot promise what the decoder refuses.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from realtime.request import CONVERSATION_FORM, StartRequest
 from transports.options import MAX_FLUSH_MS
 from transports.wire import WIRES
 
-from .resources import ConversationState, Resource, StopState
+from .resources import MAX_PREFER_WAIT_S, ConversationState, Resource, StopState
 from .streams import MAX_WAIT_S
 
 _REF = "#/components/schemas/{name}"
@@ -30,6 +31,29 @@ _CONVERSATION = {
     "in": "path",
     "required": True,
     "schema": {"type": "string", "pattern": CONVERSATION_FORM},
+}
+# Of an app of one's own, only these are described here.
+_OURS = re.compile(r"/v1/(generations|conversations|models)(/|$)")
+_PAGE = {
+    "title": "Page",
+    "description": "Some generations, newest first; `next` is the `before` of the page that follows, null on the last.",
+    "type": "object",
+    "properties": {
+        "generations": {"type": "array", "items": {"$ref": _REF.format(name="Resource")}},
+        "next": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    },
+    "required": ["generations", "next"],
+}
+_MODEL = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "provider": {"type": "string"}},
+    "required": ["id", "provider"],
+}
+_MODELS = {
+    "title": "Models",
+    "type": "object",
+    "properties": {"models": {"type": "array", "items": _MODEL}},
+    "required": ["models"],
 }
 
 
@@ -49,21 +73,27 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     structs = (StartRequest, Resource, StopState, ConversationState, ErrorObject)
     _, schemas = msgspec.json.schema_components(structs, ref_template=_REF)
     components = document.setdefault("components", {}).setdefault("schemas", {})
-    components.update(schemas, Problem=_problem(schemas["ErrorObject"]))
-    for unused in ("HTTPValidationError", "ValidationError"):
-        components.pop(unused, None)
+    # Its docstring speaks to who reads the module.
+    schemas["StartRequest"]["description"] = "Exactly one of `messages` and `prompt` is given."
+    components.update(schemas, Problem=_problem(schemas["ErrorObject"]), Page=_PAGE, Models=_MODELS)
+    document["x-errors"] = {code: row._asdict() for code, row in ERRORS.items()}
     paths = document["paths"]
     for path, operations in list(paths.items()):
+        if _OURS.search(path) is None:
+            continue
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            if "/v1/" in path:
-                _add_errors(operation)
+            _add_errors(operation)
         if path.endswith("/v1/generations"):
             operations["post"] = _start()
         if path.endswith("/v1/generations/{generation}"):
+            operations["get"]["parameters"].append(_prefer())
             paths[f"{path}/events"] = {"get": _events([_GENERATION], "Observe a generation")}
         if path.endswith("/v1/conversations/{conversation}"):
             paths[f"{path}/events"] = {"get": _events([_CONVERSATION, *_waiting()], "Observe a conversation")}
+    if not any("422" in operation["responses"] for operations in paths.values() for operation in operations.values()):
+        for unused in ("HTTPValidationError", "ValidationError"):
+            components.pop(unused, None)
     _describe_bodies(paths)
     return document
 
@@ -71,19 +101,23 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
 def _describe_bodies(paths: dict[str, Any]) -> None:
     """Say what the FastAPI routes answer with and how their paths are formed: they return bytes, so it cannot know."""
     shapes = {
+        "/v1/generations": "Page",
+        "/v1/models": "Models",
         "/v1/generations/{generation}": "Resource",
         "/v1/generations/{generation}/stop": "StopState",
         "/v1/conversations/{conversation}/stop": "StopState",
         "/v1/conversations/{conversation}": "ConversationState",
     }
     for path, operations in paths.items():
+        if _OURS.search(path) is None:
+            continue
         shape = next((name for end, name in shapes.items() if path.endswith(end)), None)
         for operation in operations.values():
             for parameter in operation.get("parameters", []):
                 known = {"generation": _GENERATION, "conversation": _CONVERSATION}.get(parameter["name"])
                 if known is not None and parameter["in"] == "path":
                     parameter["schema"] = known["schema"]
-            if shape is not None and "200" in operation["responses"]:
+            if shape is not None and "operationId" in operation and "200" in operation["responses"]:
                 operation["responses"]["200"]["content"] = {"application/json": {"schema": _ref(shape)}}
 
 
@@ -119,7 +153,7 @@ def _start() -> dict[str, Any]:
             _header(
                 "Idempotency-Key", "Makes the start safe to repeat", {"type": "string", "pattern": "^[!-~]{1,255}$"}
             ),
-            _header("Prefer", "`wait=N`: answer when it has finished, or after N seconds", {"type": "string"}),
+            _prefer(),
             *_options(),
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("StartRequest")}}},
@@ -135,6 +169,11 @@ def _start() -> dict[str, Any]:
     }
     _add_errors(operation)
     return operation
+
+
+def _prefer() -> dict[str, Any]:
+    description = f"`wait=N`: answer when it has finished, or after N seconds, at most {MAX_PREFER_WAIT_S}"
+    return _header("Prefer", description, {"type": "string"})
 
 
 def _events(parameters: list[dict[str, Any]], summary: str) -> dict[str, Any]:

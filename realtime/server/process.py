@@ -1,72 +1,21 @@
-"""The process around the app: the listening socket, receive deadlines, and a shutdown that loses nothing.
-
-uvicorn ends a busy server in one of two ways, waiting for ever or cutting streams off, and runs the lifespan's end only
-after either. So the drain is here, before uvicorn's own shutdown: starts are refused, what runs goes on with its
-observers attached, and only when the last generation has ended are connections told goodbye.
-"""
+"""The process around the app: the listening socket, receive deadlines, and a server of both that drains."""
 
 import asyncio
-import gc
-import logging
-import signal
 import socket
-from types import FrameType
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .app import Application
+from .draining import DrainingServer
 from .settings import Settings
 from .socket_protocol import SocketProtocol
 
-_logger = logging.getLogger("realtime")
-
-# A second signal means it.
-_HURRY_S = 5.0
 # After the drain nothing should be open; what is, is cut.
 _GRACEFUL_S = 5
 # A body is bounded by the route that reads it; this catches one that no route reads.
 _BODY_SLACK_S = 5.0
-
-
-class DrainingServer(uvicorn.Server):
-    """A uvicorn server that drains before it shuts down."""
-
-    def __init__(self, config: uvicorn.Config, application: Application) -> None:
-        super().__init__(config)
-        self._application = application
-        self._hurry = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # Imports made some 300,000 objects that will never be garbage; a full collection over them stops every
-        # stream for 150 ms.
-        gc.collect()
-        gc.freeze()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's form
-        if self.should_exit:
-            self._hurry.set()
-        self.should_exit = True
-        self._captured_signals.append(sig)
-        _logger.info("%s: draining", signal.Signals(sig).name)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, say goodbye, then let uvicorn close what is left. The listener stays open until then: the logs are
-        in this process, and an observer that reconnects must find them."""
-        sessions = self._application.sessions
-        timeout_s = self._application.settings.drain_timeout_s
-        drain = asyncio.create_task(sessions.drain(timeout_s))
-        hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        if not drain.done():
-            drain.cancel()
-            await asyncio.wait({drain})
-            await sessions.drain(min(_HURRY_S, timeout_s))
-        hurry.cancel()
-        await self._application.service.farewell()
-        await super().shutdown(sockets)
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -170,4 +119,4 @@ def create_server(application: Application) -> DrainingServer:
         timeout_graceful_shutdown=_GRACEFUL_S,
         lifespan="on",
     )
-    return DrainingServer(config, application)
+    return DrainingServer(config, application.service, drain_timeout_s=settings.drain_timeout_s)

@@ -9,6 +9,7 @@ from starlette.routing import Route, WebSocketRoute
 from realtime.principal import Principal
 from transports.codec import json_line
 
+from .problems import CheckedRoute
 from .resources import (
     active_log,
     base_path,
@@ -35,7 +36,7 @@ class PageQuery(BaseModel):
 
 def create_router(service: Service) -> APIRouter:
     """All of `/v1`, ready for `app.include_router(…, prefix=…)`."""
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", route_class=CheckedRoute)
     routes = router.routes
     routes.append(Route("/v1/generations", StartRoute(service), methods=["POST"]))
     routes.append(Route("/v1/generations/{generation}/events", EventsRoute(service), methods=["GET"]))
