@@ -8,7 +8,7 @@
 
 import { Transcript } from "./transcript.js";
 import { Runner } from "./race.js";
-import { connectionChip, outcome, seconds, sentence } from "./phrases.js";
+import { connectionChip, outcome, seconds, trouble } from "./phrases.js";
 
 // Numbers that change faster than this cannot be read.
 const FIGURES_MS = 200;
@@ -29,7 +29,7 @@ export class Pane {
    * @param {HTMLTemplateElement} template
    * @param {{wire: string, title: string, how: string}} about
    * @param {Realtime} realtime
-   * @param {(pane: Pane) => void} changed Called when the state or the connection is another.
+   * @param {() => void} changed Called when the state or the connection is another.
    */
   constructor(template, about, realtime, changed) {
     this.about = about;
@@ -108,7 +108,7 @@ export class Pane {
   #follow(observation) {
     if (observation.head) this.#runner.attached(observation.head);
     this.#schedule();
-    this.#changed(this);
+    this.#changed();
   }
 
   #schedule() {
@@ -137,7 +137,7 @@ export class Pane {
     transcript.dataset.live = String(connection === "open");
     write(cut, connection === "disconnected" ? "Reconnect" : "Cut");
     cut.disabled = stop.disabled = !this.live;
-    write(line, finished ? outcome(finished) : problem ? sentence(problem) : "");
+    write(line, finished ? outcome(finished) : problem ? trouble(problem, this.live) : "");
   }
 
   #showFigures(now) {

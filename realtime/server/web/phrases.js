@@ -70,6 +70,11 @@ export function sentence({ message, code, retryable }) {
   return code ? `${message}${again} (${code})` : message;
 }
 
+/** Why an observation is not connected, and whether that is for good. */
+export function trouble(problem, comesBack) {
+  return comesBack ? `${problem.message} It comes back by itself, at its cursor.` : sentence(problem);
+}
+
 export function count(number) {
   return number.toLocaleString("en");
 }

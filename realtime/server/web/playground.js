@@ -9,7 +9,7 @@
 import { Realtime } from "./client.js";
 import { Composer } from "./composer.js";
 import { Pane } from "./pane.js";
-import { count, sentence, stateChip } from "./phrases.js";
+import { connectionChip, count, sentence } from "./phrases.js";
 import { Race } from "./race.js";
 import { Recents } from "./recents.js";
 import { Announcer } from "./announcer.js";
@@ -83,10 +83,11 @@ const stop = guard(async (wire) => {
 });
 
 /** Called for every change of any pane. */
-function follow(pane) {
+function follow() {
   const observations = panes.map(({ observation }) => observation).filter(Boolean);
-  const furthest = observations.find(({ finished }) => finished) ?? pane.observation;
-  const { text, tone } = stateChip(furthest.state, furthest.finished?.outcome);
+  const over = observations.find(({ finished }) => finished);
+  const connected = observations.find(({ connection }) => connection === "open");
+  const { text, tone } = connectionChip(over ?? connected ?? observations[0]);
   byId("generation-state").textContent = text;
   byId("generation-state").dataset.tone = tone;
   byId("stop").disabled = !panes.some(({ live }) => live);
