@@ -12,7 +12,7 @@ import msgspec
 from realtime.events import PHASES, Entry, State
 
 _to_json = msgspec.json.Encoder().encode
-_to_msgpack = msgspec.msgpack.Encoder().encode
+_encode_msgpack = msgspec.msgpack.Encoder().encode
 
 # `{"type":"<tag>"` is how every event's own encoding begins; what follows it is kept as it is.
 _TYPES = {kind: f'"type":"{kind.__struct_config__.tag}"' for kind in PHASES}
@@ -113,3 +113,23 @@ def event_msgpack(epoch: str, entry: Entry) -> bytes:
 def control_msgpack(frame: object) -> bytes:
     """A control frame or reply as msgpack."""
     return _to_msgpack(frame)
+
+
+def _to_msgpack(value: object) -> bytes:
+    try:
+        return _encode_msgpack(value)
+    except OverflowError:
+        # A model or a provider may write any integer. MessagePack's end at 64 bits, so a larger one goes as the double
+        # that JavaScript reads from the JSON of the same event.
+        return _encode_msgpack(_rounded(msgspec.to_builtins(value)))
+
+
+def _rounded(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _rounded(item) for key, item in value.items()}
+        case list():
+            return [_rounded(item) for item in value]
+        case int() if not -(2**63) <= value < 2**64:
+            return float(str(value))
+    return value

@@ -27,16 +27,19 @@ def starting_log(logs: Sequence[EventLog], cursor: Cursor | None) -> tuple[Event
         logs: The conversation's, oldest first.
 
     Returns:
-        The log its cursor belongs to, while that has something more to say; else the active one, with the cursor kept
-        so that a foreign one is answered by a reset; else nothing.
+        The log its cursor belongs to, while that has something more to say, else the one after it, which may be over
+        already; for a foreign cursor the active one, with the cursor kept so that it is answered by a reset; else
+        the active one, or nothing.
     """
     active = next((log for log in reversed(logs) if log.finished is None), None)
     if cursor is None:
         return active, None
-    own = next((log for log in logs if log.epoch == cursor.epoch), None)
-    if own is not None and not (own.finished is not None and cursor.seq == own.head):
-        return own, cursor
-    return active, None if own is not None else cursor
+    own = next((at for at, log in enumerate(logs) if log.epoch == cursor.epoch), None)
+    if own is None:
+        return active, cursor
+    if logs[own].finished is None or cursor.seq != logs[own].head:
+        return logs[own], cursor
+    return next(iter(logs[own + 1 :]), active), None
 
 
 class Idle:

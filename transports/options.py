@@ -40,9 +40,9 @@ class ObserveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Raises `bad_request` naming `pace`."""
         if self.pace is None:
             return None
-        rate, _, burst = self.pace.partition(",")
+        rate, comma, burst = self.pace.partition(",")
         try:
-            return Bucket(_pace_number(rate), _pace_number(burst) if burst else 1)
+            return Bucket(_pace_number(rate), _pace_number(burst) if comma else 1)
         except ValueError:
             raise RealtimeError(
                 "bad_request",
@@ -59,7 +59,8 @@ class Bucket:
 
     def __init__(self, rate: int, burst: int) -> None:
         self._rate, self._burst = rate, burst
-        self._level, self._filled_at = float(burst), 0.0
+        self._level = float(burst)
+        self._filled_at: float | None = None
 
     def take(self, now_s: float, wanted: int) -> tuple[int, float]:
         """Take up to `wanted` deltas.
@@ -67,7 +68,7 @@ class Bucket:
         Returns:
             How many may go now, and after how many seconds to ask again when it is none.
         """
-        if self._filled_at:
+        if self._filled_at is not None:
             self._level = min(self._burst, self._level + (now_s - self._filled_at) * self._rate)
         self._filled_at = now_s
         allowed = min(int(self._level), wanted)

@@ -50,7 +50,9 @@ def _quality(parameters: list[str]) -> float:
     for parameter in parameters:
         if parameter.startswith("q="):
             try:
-                return float(parameter[2:])
+                quality = float(parameter[2:])
             except ValueError:
                 return 0.0
+            # Not a number is no number; and nothing is wanted more than wholly.
+            return min(quality, 1.0) if quality > 0 else 0.0
     return 1.0
