@@ -1,5 +1,5 @@
 /**
- * The JavaScript client against a real server (REALTIME_URL), and against scripted ones for what a real one seldom does.
+ * The JavaScript client against a real server (REALTIME_URL), and scripted ones for what a real one seldom does.
  */
 
 import assert from "node:assert/strict";
@@ -217,7 +217,8 @@ test("several generations share one socket, and each pace is its observation's o
   };
   const client = new Realtime(URL_, { WebSocket: Counted });
   const ids = (await Promise.all([begin(), begin(), begin()])).map(({ id }) => id);
-  const logs = await Promise.all(ids.map((id, index) => all(client.observe(id, { wire: "ws", pace: 1000 * (index + 1) }))));
+  const observations = ids.map((id, index) => client.observe(id, { wire: "ws", pace: 1000 * (index + 1) }));
+  const logs = await Promise.all(observations.map(all));
   logs.forEach(isWhole);
   assert.deepEqual(logs.map(([started]) => started.generation), ids);
   assert.equal(opened, 1);
@@ -233,8 +234,8 @@ test("a second observation of a generation on one socket is refused, and harms n
 
 test("a start is idempotent by its key, and a refusal names its code", async () => {
   const request = { model: "demo/default", prompt: "Once", options: { tokens: 5 } };
-  const [first, second] = [await realtime.start(request, { idempotencyKey: "k1" }), await realtime.start(request, { idempotencyKey: "k1" })];
-  assert.equal(first.id, second.id);
+  const { id } = await realtime.start(request, { idempotencyKey: "k1" });
+  assert.equal((await realtime.start(request, { idempotencyKey: "k1" })).id, id);
   await assert.rejects(realtime.start({ ...request, prompt: "Twice" }, { idempotencyKey: "k1" }), {
     code: "idempotency_mismatch",
     status: 422,
@@ -275,7 +276,8 @@ test("a bye is honoured: back after its time, not before", async (t) => {
 test("an overloaded server is asked again when it says", async (t) => {
   const problem = { code: "overloaded", detail: "Full.", message: "Full.", retryable: true, retry_after_s: 0.1 };
   const refuse = (response) => response.writeHead(503).end(JSON.stringify(problem));
-  const server = await scripted(t, refuse, (response) => response.writeHead(502).end("<html>"), lines(position, ...log));
+  const proxyError = (response) => response.writeHead(502).end("<html>");
+  const server = await scripted(t, refuse, proxyError, lines(position, ...log));
   const problems = [];
   const onChange = ({ connection, problem }) => connection === "waiting" && problems.push(problem.code);
   const events = [];
@@ -307,7 +309,8 @@ test("headers travel with every request, and SSE then goes by fetch", async (t) 
   const server = createServer((request, response) => {
     keys.push(request.headers["x-key"]);
     response.writeHead(200, { "Content-Type": "text/event-stream" });
-    response.end(`retry: 10\n\n${[position, ...log].map((one) => `event: ${one.type}\ndata: ${JSON.stringify(one)}\n\n`).join("")}`);
+    const frames = [position, ...log].map((one) => `event: ${one.type}\ndata: ${JSON.stringify(one)}\n\n`);
+    response.end(`retry: 10\n\n${frames.join("")}`);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
