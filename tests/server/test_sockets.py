@@ -46,7 +46,7 @@ async def test_a_start_need_not_observe() -> None:
     """With observe false nothing comes but the reply; a repeat of the key is a replay."""
     async with serving() as server:
         connection = await opened(server)
-        fields = {"request": ENDLESS, "observe": False, "idempotency_key": "k"}
+        fields: dict[str, Any] = {"request": ENDLESS, "observe": False, "idempotency_key": "k"}
         first = await connection.command("start", **fields)
         again = await connection.command("start", **fields)
         assert (again["generation"], again["replayed"]) == (first["generation"], True)
