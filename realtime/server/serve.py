@@ -1,0 +1,68 @@
+"""`realtime serve`: from flags to a running process, or one sentence that says why not."""
+
+import ipaddress
+import sys
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from .app import Application
+from .log_format import configure_logging
+from .process import create_server, listen
+from .settings import Settings
+
+_console = Console(stderr=True, highlight=False)
+
+
+def serve(flags: dict[str, Any]) -> None:
+    """Serve until a signal; a setting that will not do ends the process with a sentence and code 2."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        _fail(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+    try:
+        key = settings.key()
+    except (OSError, ValueError) as error:
+        _fail(f"api_key_file: {error.strerror if isinstance(error, OSError) else error}")
+    _refuse_unsafe(settings, key)
+    configure_logging(settings.log_format, settings.log_level)
+    application = Application(settings)
+    try:
+        sock = listen(settings)
+    except OSError as error:
+        _fail(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.")
+    _greet(application, sock.getsockname()[:2])
+    server = create_server(application)
+    server.run(sockets=[sock])
+
+
+def _refuse_unsafe(settings: Settings, key: str | None) -> None:
+    if settings.workers > 1:
+        _fail("--workers above 1 needs a bus that spans processes; the memory bus is of one. Run one worker.")
+    if not _is_loopback(settings.host) and key is None and not settings.insecure:
+        _fail(
+            f"Listening on {settings.host} would let anyone spend your provider's money. "
+            "Set REALTIME_API_KEY, or pass --insecure if something in front authenticates."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _greet(application: Application, address: tuple[str, int]) -> None:
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    for found in application.found:
+        _console.print(f"  provider [bold]{found.alias}[/bold]  {found.source}")
+    _console.print(f"  listening on [bold]http://{host}:{address[1]}[/bold]  (API reference at /docs)")
+
+
+def _fail(sentence: str) -> NoReturn:
+    _console.print(f"[red]error:[/red] {sentence}", soft_wrap=True)
+    sys.exit(2)
