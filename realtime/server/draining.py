@@ -46,8 +46,8 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's form
         if self.should_exit:
             self._hurry.set()
+        # uvicorn also keeps the signal, to die of it in the end. A drain that was asked for and done is a success: 0.
         self.should_exit = True
-        self._captured_signals.append(sig)
         _logger.info("%s: draining", signal.Signals(sig).name)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
