@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -30,11 +31,30 @@ class Response(NamedTuple):
         return json.loads(self.body)
 
 
-class HttpExchange:
-    """One request and its response, on a connection of its own."""
+async def dial(address: Address, receive_buffer: int | None = None) -> socket.socket:
+    """A connected socket; the size of its buffer must be known before it connects."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    if receive_buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, tuple(address))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
-    def __init__(self, address: Address) -> None:
+
+class HttpExchange:
+    """One request and its response, on a connection of its own.
+
+    Args:
+        receive_buffer: Bytes the kernel may hold for us; by default it decides.
+    """
+
+    def __init__(self, address: Address, *, receive_buffer: int | None = None) -> None:
         self._address = address
+        self._receive_buffer = receive_buffer
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self.status = 0
@@ -50,7 +70,8 @@ class HttpExchange:
             BrokenError: There was no whole head.
         """
         try:
-            self._reader, self._writer = await asyncio.open_connection(*self._address)
+            sock = await dial(self._address, self._receive_buffer)
+            self._reader, self._writer = await asyncio.open_connection(sock=sock)
             lines = [f"{method} {target} HTTP/1.1", f"Host: {self._address.host}:{self._address.port}"]
             lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
             if body is not None:
@@ -84,6 +105,13 @@ class HttpExchange:
                 self.complete = left == 0
             if data:
                 yield data
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """For `pause_reading`: a peer that does not read."""
+        assert self._writer is not None
+        assert isinstance(self._writer.transport, asyncio.Transport)
+        return self._writer.transport
 
     async def close(self) -> None:
         """Leave, without a word."""

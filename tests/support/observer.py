@@ -16,6 +16,9 @@ from .parsers import Frame
 from .raw import Connection, WireName, connection
 from .server import Address
 
+# An observer that comes back so often makes no progress.
+MOST_CONNECTIONS = 200
+
 
 class End(NamedTuple):
     """How a connection ended.
@@ -137,6 +140,7 @@ class Observer:
     async def follow(self, address: Address, wire: WireName, **options: Any) -> None:
         """Observe to the terminal event, through any number of connections."""
         while not self.finished:
+            assert self.connections < MOST_CONNECTIONS, f"{self.name} does not get on"
             end = await self.watch(address, wire, **options)
             assert end.error is None, end
             assert end.why == "cut" or self.finished, end

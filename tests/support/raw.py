@@ -1,5 +1,6 @@
 """Connections on plain sockets, one class a transport: what a server sends, seen without the product's own client."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Literal, Protocol
@@ -10,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
-from .http import BrokenError, HttpExchange
+from .http import BrokenError, HttpExchange, dial
 from .parsers import Frame, NdjsonParser, SseParser, json_message, msgpack_message
 from .server import Address
 
@@ -40,6 +41,11 @@ class Connection(Protocol):
     @property
     def complete(self) -> bool: ...
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """What carries it, once it is open."""
+        ...
+
     async def open(self, generation: str, after: str | None, options: Mapping[str, Any]) -> None:
         """Ask to observe; raises `BrokenError`."""
         ...
@@ -56,11 +62,18 @@ class Connection(Protocol):
 class HttpConnection:
     """SSE or NDJSON; see `Connection`."""
 
-    def __init__(self, address: Address, wire: WireName, last_event_id: str | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        wire: WireName,
+        *,
+        last_event_id: str | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
         self.error: dict[str, Any] | None = None
         self._wire = wire
         self._last_event_id = last_event_id
-        self._exchange = HttpExchange(address)
+        self._exchange = HttpExchange(address, receive_buffer=receive_buffer)
         self._parser = SseParser() if wire == "sse" else NdjsonParser()
 
     @property
@@ -70,6 +83,10 @@ class HttpConnection:
     @property
     def complete(self) -> bool:
         return self._exchange.complete
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._exchange.transport
 
     async def open(self, generation: str, after: str | None, options: Mapping[str, Any]) -> None:
         asked = dict(options) if after is None else {**options, "after": after}
@@ -94,17 +111,24 @@ class HttpConnection:
 class SocketConnection:
     """A WebSocket; see `Connection`. It is complete when all that comes has come, since the socket stays open."""
 
-    def __init__(self, address: Address, wire: WireName) -> None:
+    def __init__(self, address: Address, wire: WireName, *, receive_buffer: int | None = None) -> None:
         self.status = 0
+        self.replies: list[dict[str, Any]] = []
         self.error: dict[str, Any] | None = None
         self.complete = False
         self.close_code: int | None = None
         self._address = address
         self._wire = wire
+        self._receive_buffer = receive_buffer
         self._read: Callable[[str | bytes], Iterator[Frame]]
         self._read = json_message if wire == "ws-json" else msgpack_message
         self._socket: ClientConnection | None = None
         self._last: Callable[[dict[str, Any]], bool] = lambda _: False
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        assert self._socket is not None
+        return self._socket.transport
 
     async def connect(self) -> None:
         """Shake hands; raises `BrokenError`."""
@@ -112,7 +136,13 @@ class SocketConnection:
         subprotocol = Subprotocol(_SUBPROTOCOLS[self._wire])
         try:
             self._socket = await connect(
-                uri, subprotocols=[subprotocol], compression=None, max_size=None, proxy=None, ping_interval=None
+                uri,
+                sock=await dial(self._address, self._receive_buffer),
+                subprotocols=[subprotocol],
+                compression=None,
+                max_size=None,
+                proxy=None,
+                ping_interval=None,
             )
         except (OSError, EOFError, InvalidHandshake):
             raise BrokenError from None
@@ -161,6 +191,9 @@ class SocketConnection:
             except BrokenError:
                 return
             for frame in frames:
+                if frame.value["type"] in {"ok", "error"}:
+                    self.replies.append(frame.value)
+                    continue
                 self.complete = self._last(frame.value)
                 yield frame
 
@@ -182,6 +215,46 @@ def _is_final_view(value: dict[str, Any]) -> bool:
     return bool(value["type"] == "json" and value["final"])
 
 
-def connection(address: Address, wire: WireName) -> Connection:
+def connection(address: Address, wire: WireName, *, receive_buffer: int | None = None) -> Connection:
     """A connection of that wire, not yet open."""
-    return SocketConnection(address, wire) if wire in _SUBPROTOCOLS else HttpConnection(address, wire)
+    if wire in _SUBPROTOCOLS:
+        return SocketConnection(address, wire, receive_buffer=receive_buffer)
+    return HttpConnection(address, wire, receive_buffer=receive_buffer)
+
+
+class StalledConnection:
+    """A connection whose peer reads nothing, into buffers as small as there are, until `read` is set."""
+
+    def __init__(self, address: Address, wire: WireName) -> None:
+        self.read = asyncio.Event()
+        self._inner = connection(address, wire, receive_buffer=2048)
+
+    @property
+    def status(self) -> int:
+        return self._inner.status
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        return self._inner.error
+
+    @property
+    def complete(self) -> bool:
+        return self._inner.complete
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._inner.transport
+
+    async def open(self, generation: str, after: str | None, options: Mapping[str, Any]) -> None:
+        await self._inner.open(generation, after, options)
+        self.transport.pause_reading()
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        await self.read.wait()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+        async for frame in self._inner.frames():
+            yield frame
+
+    async def close(self) -> None:
+        await self._inner.close()
