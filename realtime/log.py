@@ -150,6 +150,19 @@ class EventLog:
         """Every retained entry after `seq`, in order."""
         return self._entries[max(seq - self._base, 0) :]
 
+    def fitting(self, after: int, most_bytes: int, frame_bytes: int) -> int:
+        """Number of the last event such that all after `after` up to it fit; at least one, if there is one.
+
+        Args:
+            frame_bytes: What an event's frame takes beside its payload.
+        """
+        size = 0
+        for index in range(max(after - self._base, 0), len(self._entries)):
+            size += self._entries[index].event.size() + frame_bytes
+            if size > most_bytes:
+                return max(self._base + index, after + 1)
+        return self.head
+
     def holds(self, cursor: Cursor) -> Literal["branch", "trimmed"] | None:
         """Say why nothing can be continued from `cursor`, or None when everything after it is here."""
         if cursor.epoch != self.epoch or cursor.seq > self.head:

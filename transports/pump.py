@@ -5,7 +5,7 @@ one slice. How bytes reach the peer is the shell's business.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from realtime.hooks import Leaving
 from realtime.observation import Observation
@@ -17,6 +17,12 @@ from .options import ObserveOptions
 from .pulse import Pulse
 
 Send = Callable[[bytes], Awaitable[None]]
+
+# What one write may hold. A peer that does not read keeps one slice in this process beside what the kernel takes, and a
+# peer whose link breaks often must be able to get at least one across.
+MAX_SLICE_BYTES = 64 * 1024
+# Id, type, time and the wire's own lines, on the wire that takes the most.
+FRAME_BYTES = 100
 
 
 class Pump:
@@ -95,25 +101,32 @@ class Pump:
         head, entries = log.head, log.since(observation.seq)
         frames = [codec.frame(log.epoch, entry) for entry in merge(entries)]
         observation.move(head)
-        if frames:
-            await self._send_nonempty(codec.join(log.meta.generation, frames))
+        for group in _grouped(frames):
+            await self._send_nonempty(codec.join(log.meta.generation, group))
 
     async def _send_slice(self) -> None:
         observation = self._observation
         if observation.seq < observation.log.trimmed:
             observation.reset, observation.seq = "trimmed", observation.log.trimmed
             await self._control(self._position())
-        limit = None
+        if self._bucket is None and self._options.flush_ms and self._flushed:
+            await self._pulse.tick(self._options.flush_ms)
+        self._flushed = True
+        limit = self._most()
         if self._bucket is not None:
-            behind = observation.log.head - observation.seq
-            limit, wait_s = self._bucket.take(asyncio.get_running_loop().time(), behind)
+            limit, wait_s = self._bucket.take(asyncio.get_running_loop().time(), limit)
             if not limit:
                 await asyncio.sleep(wait_s)
                 return
-        elif self._options.flush_ms and self._flushed:
-            await self._pulse.tick(self._options.flush_ms)
-        self._flushed = True
         await self._send_nonempty(observation.take(self._codec, limit))
+
+    def _most(self) -> int:
+        """How many events the next slice may hold."""
+        observation = self._observation
+        log, seq = observation.log, observation.seq
+        behind = log.head - seq
+        # One who keeps up has an event or two to take; only one who is behind is worth measuring.
+        return behind if behind == 1 else log.fitting(seq, MAX_SLICE_BYTES, FRAME_BYTES) - seq
 
     async def _send_nonempty(self, data: bytes) -> None:
         if data:
@@ -125,3 +138,17 @@ class Pump:
         if newer is not None and (self._observation.done or not newer[1].final):
             self._view_version, frame = newer
             await self._control(frame)
+
+
+def _grouped(frames: list[bytes]) -> Iterator[list[bytes]]:
+    """Frames in groups that each fit a slice; one that is larger by itself is a group."""
+    group: list[bytes] = []
+    size = 0
+    for frame in frames:
+        if group and size + len(frame) > MAX_SLICE_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(frame)
+        size += len(frame)
+    if group:
+        yield group

@@ -96,6 +96,19 @@ def test_a_late_joiner_of_a_wire_encodes_only_what_it_wants() -> None:
     assert codec.framed == [101, 102, 99, 100]
 
 
+@given(st.lists(st.integers(0, 40), max_size=12), st.integers(0, 14), st.integers(1, 120))
+def test_what_fits_is_as_much_as_can_be(sizes: list[int], after: int, most: int) -> None:
+    """The bound is kept, one event more would pass it, and one event always goes."""
+    log = make_log([Text("x" * size) for size in sizes])
+    after = min(after, log.head)
+    upto = log.fitting(after, most, 10)
+    taken = [entry.event.size() + 10 for entry in log.since(after)][: upto - after]
+    assert len(taken) == min(1, log.head - after) or sum(taken) <= most
+    if upto < log.head:
+        assert upto > after
+        assert sum(taken) + log.since(upto)[0].event.size() + 10 > most
+
+
 def test_frames_go_when_an_ended_log_has_no_reader() -> None:
     """An ended log that nobody watches keeps its events and not their encodings."""
     log, codec = make_log([Text("a")]), CountingCodec()
