@@ -1,0 +1,92 @@
+"""What uvicorn is told of connections: deadlines for what it receives, and bounds on frames."""
+
+import asyncio
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .socket_protocol import SocketProtocol
+
+# After the drain nothing should be open; what is, is cut.
+_GRACEFUL_S = 5
+# A body is bounded by the route that reads it; this catches one that no route reads.
+_BODY_SLACK_S = 5.0
+
+
+class DeadlineProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with deadlines for what it receives; uvicorn has none (its issue 157).
+
+    A peer that sends half a request, or half a handshake, holds a socket for nothing. The timer covers the head of each
+    request, then its body; the time between requests is uvicorn's keep-alive.
+    """
+
+    header_deadline_s = 10.0
+    body_deadline_s = 30.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._deadline: asyncio.TimerHandle | None = None
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._arm(self.header_deadline_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Any byte ends uvicorn's keep-alive, even a line end between two requests, which begins none.
+        cycle: Any = self.cycle  # None before the first request, whatever its type says.
+        idle = cycle is not None and cycle.response_complete and self._deadline is None
+        if idle and self.transport.get_protocol() is self and not self.transport.is_closing():
+            self._arm(self.header_deadline_s)
+
+    def on_message_begin(self) -> None:
+        self._arm(self.header_deadline_s)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._arm(self.body_deadline_s + _BODY_SLACK_S)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._disarm()
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._disarm()
+        super().handle_websocket_upgrade()
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def configure(
+    app: Any,
+    *,
+    header_deadline_s: float = 10.0,
+    body_deadline_s: float = 30.0,
+    frame_bytes: int = 2**16,
+    **options: Any,
+) -> uvicorn.Config:
+    """A uvicorn configuration for an app that serves generations; `options` are uvicorn's own, as `host` and `port`."""
+    deadlines = {"header_deadline_s": header_deadline_s, "body_deadline_s": body_deadline_s}
+    protocol = type("ConfiguredProtocol", (DeadlineProtocol,), deadlines)
+    ours: dict[str, Any] = {
+        "http": protocol,
+        "ws": SocketProtocol,
+        "ws_max_size": frame_bytes,
+        # Tokens are small and every message would cost a deflate; and 64 KiB of window a socket.
+        "ws_per_message_deflate": False,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": _GRACEFUL_S,
+        "lifespan": "on",
+    }
+    return uvicorn.Config(app, **{**ours, **options})
