@@ -93,7 +93,7 @@ async def admit(principal: Principal, request: StartRequest) -> StartRequest:
 
 async def save(summary: Summary, message: Message) -> None:
     """After the end, however it ended: awaited once for each generation, also by the shutdown."""
-    print(f"{summary.subject} {summary.model} {summary.outcome}: {message.text[:60]!r}", flush=True)
+    print(f"{summary.subject} {summary.provider} {summary.outcome}: {message.text[:60]!r}", flush=True)
 
 
 def create_service(on_finished: OnFinished = save) -> Service:

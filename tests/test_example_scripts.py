@@ -62,7 +62,7 @@ async def test_sigterm_waits() -> None:
         assert (event["type"], event["outcome"]) == ("finished", "completed")
         output, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode == 0, errors
-    assert output.startswith(b"alice agent/default completed: 'Let me look. Day 1")
+    assert output.startswith(b"alice agent completed: 'Let me look. Day 1")
 
 
 @pytest.mark.browser
