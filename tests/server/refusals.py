@@ -157,11 +157,11 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 @asynccontextmanager
 async def shaken(
-    address: Address, protocol: str | None = None
+    address: Address, protocol: str | None = None, headers: Iterable[tuple[str, str]] = ()
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A WebSocket after its handshake."""
     async with connected(address) as (reader, writer):
-        writer.write(handshake_bytes(address, protocol=protocol))
+        writer.write(handshake_bytes(address, headers, protocol=protocol))
         answer = await read_answer(reader)
         assert answer.status == 101, answer
         yield reader, writer

@@ -48,9 +48,11 @@ class Watching:
 
     async def begun(self) -> None:
         """Wait until all of them have some of the answer."""
-        async with asyncio.timeout(20):
-            for observer in self.observers:
-                await observer.begun.wait()
+        for observer, task in zip(self.observers, self._tasks, strict=True):
+            noted = asyncio.create_task(observer.begun.wait())
+            await asyncio.wait({noted, task}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            noted.cancel()
+            assert observer.begun.is_set(), (observer.name, observer.frames, task)
 
     async def ends(self) -> tuple[list[End], Response]:
         """Wait for all of them to be over."""
