@@ -32,6 +32,9 @@ _YIELD_BATCHES = 64
 _CLOSE_S = 5.0
 # English prose, by OpenAI's own rule of thumb.
 _BYTES_PER_TOKEN = 4
+# Most APIs send a delta per token, and then the deltas are the better count: code and markdown have longer tokens than
+# prose. Where deltas are longer than this on average (Anthropic's), they hold several.
+_BYTES_PER_DELTA = 8
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -78,7 +81,7 @@ class Session:
         self._began = self._heard = 0.0
         self._first_event_ms: int | None = None
         self._usage: Usage | None = None
-        self._prelude_bytes = 0
+        self._prelude: tuple[int, int] | None = None
         # From now on, not from the first step of `run`: a stop and an observer may both come before it.
         self.log.on_presence = self._presence.changed
         writer.on_stop(lambda by: self._interrupt(Stop(by)))
@@ -131,7 +134,7 @@ class Session:
     async def _drive(self) -> Ended:
         prompt, writer, loop = self._prompt, self._writer, asyncio.get_running_loop()
         writer.append(Attempt(n=1, provider=self._alias, model=prompt.model))
-        self._prelude_bytes = self.log.payload_bytes
+        self._prelude = (self.log.head, self.log.payload_bytes)
         batches = 0
         async with self._provider.open(prompt, self._deadlines) as stream:
             async for batch in stream:
@@ -213,10 +216,16 @@ class Session:
         usage = self._usage
         if usage is not None and not usage.estimated:
             return usage
-        content_bytes = max(self.log.payload_bytes - self._prelude_bytes, 0) if self._prelude_bytes else 0
         known = usage or Usage(input_tokens=-(-self._prompt.text_length() // _BYTES_PER_TOKEN))
-        counted = max(known.output_tokens, -(-content_bytes // _BYTES_PER_TOKEN))
+        counted = max(known.output_tokens, self._counted_tokens())
         return msgspec.structs.replace(known, output_tokens=counted, estimated=True)
+
+    def _counted_tokens(self) -> int:
+        """Tokens of what was said, by the log."""
+        if self._prelude is None:
+            return 0
+        deltas, size = self.log.head - self._prelude[0], max(self.log.payload_bytes - self._prelude[1], 0)
+        return deltas if size <= deltas * _BYTES_PER_DELTA else -(-size // _BYTES_PER_TOKEN)
 
     def _elapsed_ms(self) -> int:
         return int((asyncio.get_running_loop().time() - self._began) * 1000)

@@ -17,10 +17,12 @@ _DRAINING: dict[str, Any] = {
 
 
 def create_health(service: Service, registry: CollectorRegistry) -> APIRouter:
-    """`/livez`, `/healthz`, `/readyz` and `/metrics`; unauthenticated, and they say nothing about anyone."""
+    """`/livez`, `/healthz`, `/readyz` and `/metrics`, for GET and HEAD; unauthenticated, they say nothing of anyone."""
     router = APIRouter(tags=["machines"])
 
+    @router.head("/livez", include_in_schema=False)
     @router.get("/livez", summary="The process answers")
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="The process answers")
     async def alive() -> dict[str, str]:
         return {"status": "ok"}

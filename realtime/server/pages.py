@@ -27,6 +27,9 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+# Monitors and link checkers ask with HEAD.
+_METHODS = ["GET", "HEAD"]
+
 
 def create_pages(*, playground: bool) -> APIRouter:
     """`/docs`, `/assets/…` and, with `playground`, `/`; files are read once, here."""
@@ -41,15 +44,15 @@ def create_pages(*, playground: bool) -> APIRouter:
 
     if playground:
 
-        @router.get("/")
+        @router.api_route("/", methods=_METHODS)
         async def index() -> Response:
             return page("index.html")
 
-    @router.get("/docs")
+    @router.api_route("/docs", methods=_METHODS)
     async def docs() -> Response:
         return page("docs.html")
 
-    @router.get("/assets/{name}")
+    @router.api_route("/assets/{name}", methods=_METHODS)
     async def asset(name: str) -> Response:
         return page(name)
 

@@ -94,6 +94,14 @@ async def test_an_end_without_the_terminal_event_is_a_failure() -> None:
     assert summary.usage == Usage(10, 20, estimated=True)
 
 
+@pytest.mark.parametrize(("deltas", "tokens"), [(["word "] * 50, 50), (["a longer piece of twenty-eight"] * 10, 75)])
+async def test_an_estimate_counts_deltas_unless_they_hold_several_tokens(deltas: list[str], tokens: int) -> None:
+    """A delta is a token where deltas are short, and four bytes are one where they are long."""
+    _, writer = await make_writer()
+    summary = await Running(writer, ScriptedProvider([Text(delta) for delta in deltas], None)).end()
+    assert summary.usage == Usage(10, tokens, estimated=True)
+
+
 @pytest.mark.parametrize("content", [[], [Text("partial")]], ids=["before the first token", "after it"])
 async def test_a_fault_keeps_its_code(content: Sequence[Text]) -> None:
     """What the provider raises is what the log says."""
@@ -139,7 +147,7 @@ async def test_a_stop_closes_the_provider_at_any_time(when: str) -> None:
     assert provider.closed.is_set() == provider.opened.is_set()
     assert provider.opened.is_set() == (when != "queued")
     if when == "streaming":
-        assert summary.usage == Usage(5, 2, estimated=True)
+        assert summary.usage == Usage(5, 1, estimated=True)
 
 
 async def test_an_end_that_came_first_wins_over_a_stop() -> None:
