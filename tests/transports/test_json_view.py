@@ -81,7 +81,7 @@ def test_it_is_parsed_at_most_every_100_ms(log: EventLog, clock: Clock, monkeypa
     log.append(Text("100]"), 9)
     assert view.newer(99) is None
     clock.pass_ms(LEAST_MS + 1)
-    assert view_value(view) == list(range(100))
+    assert view_value(view) == list(range(101))
 
 
 def test_the_end_does_not_wait(log: EventLog, clock: Clock) -> None:
