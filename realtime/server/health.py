@@ -27,6 +27,7 @@ def create_health(service: Service, registry: CollectorRegistry) -> APIRouter:
     async def alive() -> dict[str, str]:
         return {"status": "ok"}
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="New generations are taken; 503 while draining", responses={503: _DRAINING})
     async def ready() -> dict[str, str]:
         if service.sessions.draining:
