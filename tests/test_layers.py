@@ -44,7 +44,7 @@ def test_the_cycle_test_sees_a_cycle() -> None:
     """Relative imports, absolute ones and those inside functions are all seen."""
     assert "realtime.errors" in imports_of("realtime.events", FILES["realtime.events"])
     assert "realtime.manager" in imports_of("realtime.server.app", FILES["realtime.server.app"])
-    assert "transports.http" in imports_of("realtime.server.streams", FILES["realtime.server.streams"])
+    assert "transports.http" in imports_of("realtime.server.streaming", FILES["realtime.server.streaming"])
 
 
 # Imports each module in a child of a process that has loaded other people's packages and none of ours.

@@ -10,7 +10,7 @@ from realtime.errors import ErrorObject, RealtimeError
 from realtime.events import Outcome, Reason, State, StoppedBy, Timings, Usage
 from realtime.log import EventLog
 from realtime.message import Message, assemble
-from transports.asgi import Scope, header
+from transports.asgi import Receive, Scope, header
 
 # `Prefer: wait=N`, RFC 7240; proxies and clients give up long before five minutes are over.
 MAX_PREFER_WAIT_S = 300
@@ -108,19 +108,30 @@ def wait_preference(scope: Scope) -> int | None:
     return min(int(match[1]), MAX_PREFER_WAIT_S) if match else None
 
 
-async def wait_finished(log: EventLog, timeout_s: float) -> None:
-    """Return when the log is finished or the time is over. Who waits is an observer: a batch caller that hangs up
-    has left like any other."""
+async def wait_finished(log: EventLog, receive: Receive, timeout_s: float) -> None:
+    """Return when the log is finished, the client has gone or the time is over.
+
+    Who waits is an observer: a batch caller that hangs up has left like any other, and nobody pays for nothing.
+    """
     waiter = object()
     log.attach(waiter, log.head)
+    tasks = {asyncio.ensure_future(_finished(log)), asyncio.ensure_future(_disconnected(receive))}
     try:
-        async with asyncio.timeout(timeout_s):
-            while log.finished is None:
-                await log.wait(log.head)
-    except TimeoutError:
-        return
+        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         log.detach(waiter)
+        for task in tasks:
+            task.cancel()
+
+
+async def _finished(log: EventLog) -> None:
+    while log.finished is None:
+        await log.wait(log.head)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def conversation_state(name: str, logs: list[EventLog]) -> ConversationState:

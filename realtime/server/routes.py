@@ -9,6 +9,8 @@ from starlette.routing import Route, WebSocketRoute
 from realtime.principal import Principal
 from transports.codec import json_line
 
+from .conversations import ConversationEventsRoute
+from .parameters import conversation_name
 from .problems import CheckedRoute
 from .resources import (
     active_log,
@@ -22,7 +24,7 @@ from .resources import (
 )
 from .service import Service
 from .sockets import SocketRoute
-from .streams import ConversationEventsRoute, EventsRoute, StartRoute, conversation_name
+from .streams import EventsRoute, StartRoute
 
 
 class PageQuery(BaseModel):
@@ -84,7 +86,7 @@ def _add_generations(router: APIRouter, service: Service) -> None:
         wait_s = wait_preference(request.scope)
         applied = {}
         if wait_s is not None:
-            await wait_finished(log, wait_s)
+            await wait_finished(log, request.receive, wait_s)
             applied["Preference-Applied"] = f"wait={wait_s}"
         return _json(resource(log, base_path(request.scope), whole=True), **applied)
 

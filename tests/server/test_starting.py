@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.http import HttpExchange, Response, request, start, stop
+from tests.support.http import BrokenError, HttpExchange, Response, request, start, stop
 from tests.support.server import Address, RunningServer, serving
 
 BODY: dict[str, Any] = {"model": "demo/default", "prompt": "Say something.", "options": {"rate": 10_000, "tokens": 5}}
@@ -82,6 +82,23 @@ async def test_a_caller_can_wait_for_the_whole_answer() -> None:
         await server.reached(generation, 4)
         await stop(server.address, generation)
         assert (await waiting).json()["outcome"] == "stopped"
+
+
+async def test_a_caller_that_hangs_up_while_it_waits_has_left() -> None:
+    """Who waits is an observer, and one who is gone stops the bill like any other."""
+    async with serving() as server:
+        generation = await start(server.address, **{**ENDLESS, "grace": 0.01})
+        exchange = HttpExchange(server.address)
+        asking = asyncio.ensure_future(exchange.ask("GET", f"/v1/generations/{generation}", {"Prefer": "wait=60"}))
+        log = await server.log(generation)
+        while not log.observers:
+            await log.wait(log.head)
+        await exchange.close()
+        with pytest.raises(BrokenError):
+            await asking
+        finished = (await server.finished(generation)).finished
+        assert finished is not None
+        assert finished.stopped_by == "disconnect"
 
 
 async def test_lists_are_paged_newest_first() -> None:

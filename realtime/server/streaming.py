@@ -1,0 +1,94 @@
+"""A request that is, or may be, answered by a stream: which wire, which options, and the response itself."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import msgspec
+
+from realtime.cursor import Cursor
+from realtime.errors import RealtimeError
+from realtime.hooks import Leaving
+from realtime.log import EventLog
+from transports.asgi import Headers, Receive, Scope, Send, header, query, respond
+from transports.codec import Codec
+from transports.http import STREAM_HEADERS, HttpStream, serve_observation
+from transports.options import ObserveOptions, read_options
+from transports.sse import SSE
+from transports.wire import accepted_wire, accepts_json, named_wire
+
+from .service import Service
+
+OPTIONS = ("after", "replay", "view", "pace", "flush_ms")
+_COME_BACK: dict[str, Literal["draining", "overloaded"]] = {"draining": "draining", "overloaded": "overloaded"}
+
+Serve = Callable[[HttpStream], Awaitable[Leaving]]
+
+
+class Streaming:
+    """One request that is, or may be, answered by a stream."""
+
+    def __init__(self, service: Service, scope: Scope, receive: Receive, send: Send, allowed: tuple[str, ...]) -> None:
+        self._service = service
+        self._scope, self._receive, self._send = scope, receive, send
+        self.query = query(scope, ("wire", *OPTIONS, *allowed))
+        self._options: ObserveOptions | None = None
+
+    def wire(self, default: Codec | None) -> Codec | None:
+        """The wire that `?wire=` or Accept asks for, else `default`.
+
+        Raises:
+            RealtimeError: `bad_request`, or `not_acceptable` when Accept allows neither a wire nor JSON.
+        """
+        if "wire" in self.query:
+            return named_wire(self.query["wire"])
+        accept = header(self._scope, b"accept") or ""
+        wire = accepted_wire(accept)
+        if wire is None and not accepts_json(accept) and "text/*" not in accept:
+            raise RealtimeError("not_acceptable", field="Accept")
+        return wire or default
+
+    @property
+    def options(self) -> ObserveOptions:
+        """How the observer wants to be served; raises `bad_request` or `bad_cursor`."""
+        if self._options is None:
+            asked = {key: value for key, value in self.query.items() if key in OPTIONS}
+            self._options = read_options(asked, header(self._scope, b"last-event-id"))
+        return self._options
+
+    async def log(self, log: EventLog, codec: Codec, headers: Headers | None = None) -> None:
+        """Answer with the events of one log; 204 to one who has them all."""
+        cursor = self.options.cursor()
+        if cursor is not None and log.finished is not None and str(cursor) == log.cursor:
+            await respond(self._send, 204, [*STREAM_HEADERS, *(headers or [])])
+            return
+
+        async def serve(stream: HttpStream) -> Leaving:
+            return await self.serve_log(stream, log, cursor, codec)
+
+        await self.respond(self.open(codec, serve, headers))
+
+    async def serve_log(self, stream: HttpStream, log: EventLog, cursor: Cursor | None, codec: Codec) -> Leaving:
+        """Serve one log over an open stream."""
+        service = self._service
+        observation = service.observe(log, cursor, codec.name)
+        return await serve_observation(stream, observation, codec, self.options, pulse=service.pulse, bye=service.bye)
+
+    def open(self, codec: Codec, serve: Serve, headers: Headers | None = None) -> HttpStream:
+        """A stream with this server's settings."""
+        service = self._service
+        service.refuse_when_full()
+        return HttpStream(codec, serve, pulse=service.pulse, retry_ms=service.limits.retry_ms, headers=headers)
+
+    async def respond(self, stream: HttpStream) -> None:
+        """Serve a stream to its end."""
+        with self._service.held(stream):
+            await stream(self._scope, self._receive, self._send)
+
+    async def refuse(self, error: RealtimeError, wire: Codec) -> None:
+        """Refuse an observer. Any other status than 200 closes an `EventSource` for good, so one that only came at a
+        bad time is told, on the stream, to come back."""
+        if error.code not in _COME_BACK or wire is not SSE:
+            raise error
+        bye = msgspec.structs.replace(self._service.bye(), reason=_COME_BACK[error.code])
+        headers = [(b"content-type", SSE.content_type), *STREAM_HEADERS]
+        await respond(self._send, 200, headers, SSE.preamble(bye.retry_ms) + SSE.control(bye))
