@@ -36,7 +36,24 @@ class DeadlinesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """See the module. Exactly one of `messages` and `prompt` is given."""
+    """What to generate, and how. Exactly one of `messages` and `prompt` is given.
+
+    Attributes:
+        messages: The turns so far, oldest first; the first may be a system message.
+        prompt: Short for one user message.
+        system: Instructions to the model, instead of a system message.
+        max_tokens: Of the answer; the provider's own limit without it.
+        stop: Texts that end the answer where they would begin.
+        tools: What the model may call.
+        response_format: Without it the answer is text.
+        options: What this provider alone understands.
+        conversation: A name of the caller's choosing for generations that belong together; it stores no history.
+        if_busy: What to do when the conversation has an active generation.
+        on_disconnect: What happens when the last observer has been gone for `grace`; the server's setting without it.
+        metadata: Any JSON object of up to 4 KiB, repeated in `started` and wherever the generation is shown.
+        retain: `window` keeps only what observers still need, for feeds longer than a log may be.
+        stream: Answer with the stream itself.
+    """
 
     model: Model
     messages: Annotated[tuple[Message, ...], Limit(max_length=MAX_MESSAGES)] = ()

@@ -4,6 +4,7 @@
 page cannot promise what the decoder refuses.
 """
 
+import inspect
 import re
 from typing import Any
 
@@ -15,8 +16,8 @@ from realtime.request import CONVERSATION_FORM, StartRequest
 from transports.options import MAX_FLUSH_MS
 from transports.wire import WIRES
 
+from .parameters import MAX_WAIT_S
 from .resources import MAX_PREFER_WAIT_S, ConversationState, Resource, StopState
-from .streams import MAX_WAIT_S
 
 _REF = "#/components/schemas/{name}"
 _STREAMS = {wire.content_type.decode().partition(";")[0]: {"schema": {"type": "string"}} for wire in WIRES.values()}
@@ -34,6 +35,7 @@ _CONVERSATION = {
 }
 # Of an app of one's own, only these are described here.
 _OURS = re.compile(r"/v1/(generations|conversations|models)(/|$)")
+_ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 _PAGE = {
     "title": "Page",
     "description": "Some generations, newest first; `next` is the `before` of the page that follows, null on the last.",
@@ -73,8 +75,8 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     structs = (StartRequest, Resource, StopState, ConversationState, ErrorObject)
     _, schemas = msgspec.json.schema_components(structs, ref_template=_REF)
     components = document.setdefault("components", {}).setdefault("schemas", {})
-    # Its docstring speaks to who reads the module.
-    schemas["StartRequest"]["description"] = "Exactly one of `messages` and `prompt` is given."
+    for schema in schemas.values():
+        _explain(schema)
     components.update(schemas, Problem=_problem(schemas["ErrorObject"]), Page=_PAGE, Models=_MODELS)
     document["x-errors"] = {code: row._asdict() for code, row in ERRORS.items()}
     paths = document["paths"]
@@ -96,6 +98,16 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             components.pop(unused, None)
     _describe_bodies(paths)
     return document
+
+
+def _explain(schema: dict[str, Any]) -> None:
+    """Make of a struct's docstring the description of the schema and, from its `Attributes`, those of the fields."""
+    text, _, attributes = inspect.cleandoc(schema.pop("description", "")).partition("\n\nAttributes:\n")
+    if text:
+        schema["description"] = text
+    for name, description in _ATTRIBUTE.findall(attributes):
+        if name in schema["properties"]:
+            schema["properties"][name]["description"] = " ".join(description.split())
 
 
 def _describe_bodies(paths: dict[str, Any]) -> None:
