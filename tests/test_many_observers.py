@@ -116,7 +116,7 @@ async def test_many_generations_over_a_bad_network() -> None:
     ]
 
     def fault() -> Fault:
-        # Every other connection is spared: a socket gets all it missed as one message, which a cut takes as a whole.
+        # Every other connection is spared: a message of a socket is had as a whole or not at all.
         after = rng.choice((None, rng.randrange(6000)))
         return Fault(after, rng.choice(_KINDS), latency_s=rng.choice((0.0, 0.0, 0.002)))
 
