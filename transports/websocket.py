@@ -1,15 +1,14 @@
 """Commands in, replies and slices out: the WebSocket shell, as bare ASGI.
 
-One task reads commands, in order; one per observation pumps its slices. A reply is written before the pump it starts,
-so it comes before any event it causes; an observation's pump is over before the reply to its `unobserve`.
+One task reads commands, in order; one per observation pumps its slices; all write through one outbox. A reply is written
+before the pump it starts, so it comes before any event it causes; an observation's pump is over before the reply to its
+`unobserve`.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Literal, Protocol
-
-import msgspec
+from typing import Any, Protocol
 
 from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
@@ -19,7 +18,7 @@ from realtime.observation import Observation
 from realtime.request import StartRequest
 
 from .asgi import Receive, Send
-from .codec import Bye, Control, Heartbeat
+from .codec import Bye, Heartbeat
 from .commands import (
     Command,
     ObserveCommand,
@@ -30,14 +29,15 @@ from .commands import (
     read_command,
     ref_of,
 )
+from .observations import Observations
 from .options import ObserveOptions
+from .outbox import Outbox
 from .pulse import Pulse
 from .pump import Pump
 from .subprotocol import Subprotocol
 
 _logger = logging.getLogger("realtime")
 
-MAX_OBSERVATIONS = 64
 CLOSE_WRONG_KIND, CLOSE_INTERNAL, CLOSE_RESTART, CLOSE_TOO_SLOW = 1003, 1011, 1012, 4508
 _WHY: dict[int | None, Leaving] = {CLOSE_TOO_SLOW: "too_slow", CLOSE_RESTART: "bye"}
 # A peer that does not read may hold even the close frame.
@@ -64,11 +64,6 @@ class Actions(Protocol):
         ...
 
 
-class _Pumping(msgspec.Struct):
-    observation: Observation
-    task: "asyncio.Task[None]"
-
-
 class Socket:
     """One WebSocket; an ASGI application for one call, after the handshake was allowed.
 
@@ -85,30 +80,25 @@ class Socket:
         pulse: Pulse,
         bye: Callable[[], Bye],
     ) -> None:
-        self.quiet_since_s = 0.0
-        self.sending_since_s: float | None = None
         self._actions = actions
         self._codec = codec
         self._echo = echo
         self._pulse = pulse
         self._bye = bye
-        self._loop = asyncio.get_running_loop()
-        self._pumps: dict[str, _Pumping] = {}
+        self._observations = Observations(lambda: self._close_with(CLOSE_INTERNAL))
         self._asides: set[asyncio.Task[None]] = set()
-        self._pending = 0
         self._closing: int | None = None
         self._task: asyncio.Task[None] | None = None
-        self._raw_send: Send | None = None
+        self._outbox: Outbox | None = None
 
     async def __call__(self, receive: Receive, send: Send) -> None:
-        self._raw_send = send
         self._task = asyncio.current_task()
         await receive()
         await send({"type": "websocket.accept", "subprotocol": self._echo})
-        self.quiet_since_s = self._loop.time()
+        self._outbox = outbox = Outbox(self._codec, send)
         self._pulse.join(self)
         try:
-            await self._read(receive)
+            await self._read(receive, outbox)
         except asyncio.CancelledError:
             if self._closing is None or self._task is None or self._task.uncancel():
                 raise
@@ -118,7 +108,7 @@ class Socket:
             self._pulse.leave(self)
             await self._end(send)
 
-    async def _read(self, receive: Receive) -> None:
+    async def _read(self, receive: Receive, outbox: Outbox) -> None:
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
@@ -127,126 +117,85 @@ class Socket:
             if payload is None:
                 self._closing = CLOSE_WRONG_KIND
                 return
-            await self._answer(payload)
+            await self._answer(payload, outbox)
 
-    async def _answer(self, payload: bytes | str) -> None:
+    async def _answer(self, payload: bytes | str, outbox: Outbox) -> None:
         message = None
         try:
             message = self._codec.decode(payload)
-            await self._obey(read_command(message))
+            await self._obey(read_command(message), outbox)
         except RealtimeError as error:
-            shown = msgspec.to_builtins(error.error)
-            await self._write(self._codec.reply({"type": "error", "ref": ref_of(message), "error": shown}))
+            await outbox.error(ref_of(message), error)
         except OSError:
             raise
         except Exception:
             _logger.exception("a command failed")
-            shown = msgspec.to_builtins(RealtimeError("internal").error)
-            await self._write(self._codec.reply({"type": "error", "ref": ref_of(message), "error": shown}))
+            await outbox.error(ref_of(message), RealtimeError("internal"))
 
-    async def _obey(self, command: Command) -> None:
+    async def _obey(self, command: Command, outbox: Outbox) -> None:
         match command:
             case StartCommand():
-                await self._start(command)
+                await self._start(command, outbox)
             case ObserveCommand():
-                await self._observe(command, await self._actions.find(command.generation))
-            case UnobserveCommand():
-                await self._drop(command.generation, "unobserved")
-                await self._ok(command, generation=command.generation)
-            case StopCommand():
-                log = await self._actions.stop(command.generation)
+                await self._observe(command, outbox)
+            case UnobserveCommand(generation=generation):
+                await self._observations.drop(generation, "unobserved")
+                await outbox.ok(command.ref, generation=generation)
+            case StopCommand(generation=generation):
+                log = await self._actions.stop(generation)
                 outcome = log.finished.outcome if log.finished is not None else None
-                await self._ok(command, generation=command.generation, state=log.state, outcome=outcome)
+                await outbox.ok(command.ref, generation=generation, state=log.state, outcome=outcome)
             case PingCommand():
-                await self._ok(command)
+                await outbox.ok(command.ref)
 
-    async def _start(self, command: StartCommand) -> None:
+    async def _start(self, command: StartCommand, outbox: Outbox) -> None:
         if command.observe:
-            self._refuse_too_many(None)
+            self._observations.refuse_when_full()
         log, replayed = await self._actions.start(command.request, command.idempotency_key)
-        generation = log.meta.generation
         observation = await self._attach(command, log) if command.observe else None
-        await self._ok(command, generation=generation, state=log.state, cursor=log.cursor, replayed=replayed)
-        self._pump(observation, command)
+        generation = log.meta.generation
+        await outbox.ok(command.ref, generation=generation, state=log.state, cursor=log.cursor, replayed=replayed)
+        self._pump(observation, command, outbox)
 
-    async def _observe(self, command: ObserveCommand, log: EventLog) -> None:
-        self._refuse_too_many(log.meta.generation)
+    async def _observe(self, command: ObserveCommand, outbox: Outbox) -> None:
+        log = await self._actions.find(command.generation)
+        self._observations.refuse_when_full(command.generation)
         observation = await self._attach(command, log)
         # With the cursor a client that has it all knows that nothing will come.
-        await self._ok(command, generation=log.meta.generation, state=log.state, cursor=log.cursor)
-        self._pump(observation, command)
+        await outbox.ok(command.ref, generation=command.generation, state=log.state, cursor=log.cursor)
+        self._pump(observation, command, outbox)
 
     async def _attach(self, options: ObserveOptions, log: EventLog) -> Observation | None:
         """An observer in its place, the earlier one of this generation gone; None when it has all there will be."""
-        await self._drop(log.meta.generation, "unobserved")
+        await self._observations.drop(log.meta.generation, "unobserved")
         observation = self._actions.observe(log, options.cursor())
         if observation.done and observation.reset is None:
             observation.close("finished")
             return None
+        self._observations.hold(observation)
         return observation
 
-    def _pump(self, observation: Observation | None, options: ObserveOptions) -> None:
-        if observation is None:
-            return
-        pump = Pump(observation, self._codec, options, pulse=self._pulse, send=self._write, bye=self._bye)
-        generation = observation.log.meta.generation
-        task = self._loop.create_task(self._run_pump(pump, observation), name=f"pump {generation}")
-        self._pumps[generation] = _Pumping(observation, task)
+    def _pump(self, observation: Observation | None, options: ObserveOptions, outbox: Outbox) -> None:
+        if observation is not None:
+            pump = Pump(observation, self._codec, options, pulse=self._pulse, send=outbox.write, bye=self._bye)
+            self._observations.pump(observation, pump)
 
-    async def _run_pump(self, pump: Pump, observation: Observation) -> None:
-        why: Leaving = "disconnected"
-        try:
-            why = await pump.run()
-        except OSError:
-            return
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            _logger.exception("observing %s failed", observation.log.meta.generation)
-            self._close_with(CLOSE_INTERNAL)
-        finally:
-            observation.close(why)
-            pumping = self._pumps.get(observation.log.meta.generation)
-            if pumping is not None and pumping.observation is observation:
-                del self._pumps[observation.log.meta.generation]
+    # What the pulse sees, and does.
 
-    async def _drop(self, generation: str, why: Leaving) -> None:
-        pumping = self._pumps.pop(generation, None)
-        if pumping is not None:
-            pumping.observation.close(why)
-            pumping.task.cancel()
-            await asyncio.wait({pumping.task})
+    @property
+    def quiet_since_s(self) -> float:
+        """Loop time of the last write."""
+        return self._outbox.quiet_since_s if self._outbox is not None else 0.0
 
-    def _refuse_too_many(self, generation: str | None) -> None:
-        if len(self._pumps) >= MAX_OBSERVATIONS and generation not in self._pumps:
-            raise RealtimeError(
-                "limit_observations", f"A socket has at most {MAX_OBSERVATIONS} observations.", limit=MAX_OBSERVATIONS
-            )
-
-    # Writing.
-
-    async def _ok(self, command: Command, **fields: Any) -> None:
-        shown = {key: value for key, value in fields.items() if value is not None}
-        await self._write(self._codec.reply({"type": "ok", "ref": command.ref, **shown}))
-
-    async def _write(self, data: bytes) -> None:
-        assert self._raw_send is not None
-        self._pending += 1
-        if self._pending == 1:
-            self.sending_since_s = self._loop.time()
-        self.quiet_since_s = self._loop.time()
-        kind: Literal["bytes", "text"] = "bytes" if self._codec.binary else "text"
-        try:
-            await self._raw_send({"type": "websocket.send", kind: data if self._codec.binary else data.decode()})
-        finally:
-            self._pending -= 1
-            # Any write that gets through is a sign that the peer reads.
-            self.sending_since_s = self._loop.time() if self._pending else None
+    @property
+    def sending_since_s(self) -> float | None:
+        """Loop time since when the peer has read nothing; None while nothing waits for it."""
+        return self._outbox.sending_since_s if self._outbox is not None else None
 
     def beat(self) -> None:
         """A heartbeat is due: one for the socket, whatever it observes."""
-        self.quiet_since_s = self._loop.time()
-        self._aside(self._say(Heartbeat()))
+        if self._outbox is not None:
+            self._aside(self._outbox.say(Heartbeat()))
 
     def too_slow(self) -> None:
         """The peer has not read for longer than the send deadline."""
@@ -254,17 +203,16 @@ class Socket:
 
     def say_bye(self) -> None:
         """Tell the client to come back later, then close."""
-        self._aside(self._leave())
+        if self._outbox is not None:
+            self._aside(self._leave(self._outbox))
 
-    async def _say(self, frame: Control) -> None:
-        await self._write(self._codec.control(frame))
-
-    async def _leave(self) -> None:
-        await self._say(self._bye())
+    async def _leave(self, outbox: Outbox) -> None:
+        await outbox.say(self._bye())
         self._close_with(CLOSE_RESTART)
 
     def _aside(self, coro: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(_ignoring_disconnect(coro))
+        """Send something without holding up who asked."""
+        task = asyncio.get_running_loop().create_task(_ignoring_disconnect(coro))
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
 
@@ -275,8 +223,7 @@ class Socket:
                 self._task.cancel()
 
     async def _end(self, send: Send) -> None:
-        for generation in list(self._pumps):
-            await self._drop(generation, _WHY.get(self._closing, "disconnected"))
+        await self._observations.close(_WHY.get(self._closing, "disconnected"))
         for task in list(self._asides):
             task.cancel()
         if self._closing is not None:
