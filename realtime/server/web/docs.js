@@ -1,145 +1,185 @@
 /**
- * The API reference, made from `/openapi.json`: every route with its parameters and answers, then every schema.
+ * The API reference, made from the OpenAPI document: every route with its parameters, answers and a command to try it,
+ * then every error and every schema.
  *
  * @module
  */
 
-const METHODS = ["get", "post", "delete"];
-const LIMITS = {
-  minimum: (value) => `at least ${value}`,
-  maximum: (value) => `at most ${value}`,
-  exclusiveMinimum: (value) => `more than ${value}`,
-  maxLength: (value) => `at most ${value} characters`,
-  maxItems: (value) => `at most ${value} items`,
-  pattern: (value) => `like ${value}`,
-};
+import { element, field, fields, nameOf, prose, schemaLink, shortName, typeOf } from "./docs-schema.js";
+
+// A start is what a reader looks for first.
+const METHODS = ["post", "get", "delete"];
+const GROUPS = [
+  ["Generations", /\/v1\/generations(\/|$)/],
+  ["Conversations", /\/v1\/conversations\//],
+  ["Models", /\/v1\/models$/],
+  ["Machines", /\/(livez|healthz|readyz|metrics)$/],
+  ["Other routes", /^/],
+];
+const STREAM = "text/event-stream";
+const COPIED_MS = 2000;
 
 const byId = (id) => document.getElementById(id);
-const last = (reference) => reference.slice(reference.lastIndexOf("/") + 1);
-const shortName = (name) => name.slice(name.lastIndexOf(".") + 1);
 
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-/** Prose with `code` in backquotes. */
-function prose(text) {
-  const pieces = text.split("`").map((piece, index) => (index % 2 ? element("code", {}, piece) : piece));
-  return element("p", {}, ...pieces);
-}
-
-/** The type of a schema as nodes; the named ones are links. */
-function type(schema) {
-  if (schema.$ref) return [schemaLink(last(schema.$ref))];
-  if (schema.anyOf) return schema.anyOf.flatMap((one, index) => (index ? [" | ", ...type(one)] : type(one)));
-  if (schema.enum) return [schema.enum.map((value) => JSON.stringify(value)).join(" | ")];
-  if (schema.type === "array") return [...type(schema.items ?? {}), "[]"];
-  return [schema.type ?? "any"];
-}
-
-function schemaLink(name) {
-  return element("a", { href: `#schema-${name}` }, shortName(name));
-}
-
-/** What else a schema demands; of a union, what its members do. */
-function demands(schema) {
-  const all = [schema, ...(schema.anyOf ?? [])];
-  const limits = Object.entries(LIMITS).flatMap(([name, say]) => {
-    return all.filter((one) => name in one).map((one) => say(one[name]));
-  });
-  const { default: value } = schema;
-  const usual = value === undefined || value === null ? [] : [`${JSON.stringify(value)} by default`];
-  return [...limits, ...usual].join(", ");
-}
-
-function descriptionOf(schema) {
-  return schema.description ?? schema.anyOf?.find(({ description }) => description)?.description;
-}
-
-function field(name, schema, { required = false, note = "", description = descriptionOf(schema) } = {}) {
-  const facts = [note, required ? "required" : "", demands(schema)].filter(Boolean).join(", ");
-  const term = element("dt", {}, element("code", {}, name));
-  const detail = element("dd", {}, element("code", {}, ...type(schema)), element("span", { class: "facts" }, facts));
-  if (description) detail.append(prose(description));
-  return element("div", {}, term, detail);
-}
-
-function titled(title, rows) {
-  return rows.length ? [element("h3", {}, title), element("dl", {}, ...rows)] : [];
-}
-
-function answer([status, { description, content = {} }]) {
-  const kinds = Object.entries(content).flatMap(([media, { schema }], index) => [
-    index ? ", " : "",
-    element("code", {}, media),
-    ...(schema?.$ref ? [" ", ...type(schema)] : []),
-  ]);
-  const term = element("dt", {}, element("code", {}, status === "default" ? "4xx, 5xx" : status));
-  // FastAPI's word for having nothing to say.
-  const said = description === "Successful Response" ? null : prose(description);
-  return element("div", {}, term, element("dd", {}, ...kinds, said ?? ""));
-}
-
-function operation({ id, method, path, summary, description, parameters = [], requestBody, responses }) {
-  const verb = element("span", { class: "method", "data-method": method }, method.toUpperCase());
-  const body = Object.values(requestBody?.content ?? {}).map(({ schema }) => field("body", schema));
-  const given = parameters.map((one) => field(one.name, one.schema, { ...one, note: one.in }));
-  return element(
-    "article",
-    { class: "entry", id },
-    element("h2", {}, verb, element("code", {}, path)),
-    prose(summary ?? ""),
-    description ? prose(description) : null,
-    ...titled("Parameters", given),
-    ...titled("Body", body),
-    ...titled("Answers", Object.entries(responses).map(answer)),
-  );
-}
-
-function schemaEntry([name, schema]) {
-  const required = new Set(schema.required);
-  const fields = Object.entries(schema.properties ?? {});
-  const rows = fields.map(([key, one]) => field(key, one, { required: required.has(key) }));
-  return element(
-    "article",
-    { class: "entry", id: `schema-${name}` },
-    element("h2", {}, element("code", {}, shortName(name))),
-    schema.description ? prose(schema.description) : null,
-    ...titled("Fields", rows),
-  );
+/** The document: beside this page where the app is mounted, or at the root when only its routers are. */
+async function load() {
+  for (const address of ["openapi.json", "/openapi.json"]) {
+    const response = await fetch(address);
+    if (response.ok) {
+      byId("document").href = address;
+      return response.json();
+    }
+    if (response.status !== 404) throw new Error(`The server answered ${response.status}.`);
+  }
+  throw new Error("The server has no openapi.json.");
 }
 
 function operationsOf({ paths }) {
-  const rank = (path) => (path.startsWith("/v1/") ? "0" : "1") + path;
-  const sorted = Object.entries(paths).sort(([a], [b]) => (rank(a) < rank(b) ? -1 : 1));
-  return sorted.flatMap(([path, methods]) =>
+  return Object.entries(paths).flatMap(([path, methods]) =>
     METHODS.filter((method) => methods[method]).map((method) => {
-      return { id: `${method}${path.replace(/[^a-z0-9]+/gi, "-")}`, method, path, ...methods[method] };
+      const group = GROUPS.find(([, form]) => form.test(path))[0];
+      const id = `${method}${path.replace(/[^a-z0-9]+/gi, "-").replace(/-$/, "")}`;
+      return { id, method, path, group, ...methods[method] };
     }),
   );
 }
 
-function show(document_) {
-  const operations = operationsOf(document_);
-  const schemas = Object.entries(document_.components?.schemas ?? {});
-  byId("operations").append(...operations.map(operation));
-  byId("schemas").append(...schemas.map(schemaEntry));
-  const links = operations.map(({ id, method, path }) => {
-    return element("a", { href: `#${id}` }, element("code", {}, `${method.toUpperCase()} ${path}`));
+/** A body that is as small as can be and still worth sending. */
+function exampleBody(schema, streams) {
+  const named = (schema.required ?? []).map((name) => [name, schema.properties[name].examples?.[0] ?? "…"]);
+  const prompt = schema.properties.prompt ? { prompt: "Why resume a stream?" } : {};
+  return JSON.stringify({ ...Object.fromEntries(named), ...prompt, ...(streams ? { stream: true } : {}) });
+}
+
+/** A command for a shell. Names in the path are variables of it. */
+function curl({ method, path, requestBody, responses }, base, schemas) {
+  const streams = STREAM in (responses[200]?.content ?? {});
+  const options = [streams ? "-N " : "", method === "get" || requestBody ? "" : `-X ${method.toUpperCase()} `].join("");
+  const lines = [`curl ${options}"${base}${path.replace(/\{(\w+)\}/g, "$$$1")}"`];
+  for (const [media, { schema }] of Object.entries(requestBody?.content ?? {})) {
+    lines.push(`-H "Content-Type: ${media}"`, `-d '${exampleBody(schemas[nameOf(schema)], streams)}'`);
+  }
+  return lines.join(" \\\n  ");
+}
+
+function example(text, label) {
+  const code = element("code", {}, text);
+  const copy = element("button", { type: "button", "aria-label": `Copy the command: ${label}` }, "Copy");
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      copy.textContent = byId("announcements").textContent = "Copied";
+    } catch {
+      // There is no clipboard without TLS; what is selected can be copied by hand.
+      getSelection().selectAllChildren(code);
+      copy.textContent = byId("announcements").textContent = "Selected";
+    }
+    setTimeout(() => {
+      copy.textContent = "Copy";
+      byId("announcements").textContent = "";
+    }, COPIED_MS);
   });
-  const names = schemas.map(([name]) => schemaLink(name));
-  byId("contents").append(element("h2", {}, "Routes"), ...links, element("h2", {}, "Schemas"), ...names);
+  // It scrolls, so it can be reached by keyboard; what can be focused has a name and a role.
+  const box = element("pre", { tabindex: "0", role: "group", "aria-label": `Command: ${label}` }, code);
+  return element("div", { class: "example" }, box, copy);
+}
+
+function answer([status, { description, content = {}, headers = {} }]) {
+  const kinds = Object.entries(content).map(([media, { schema }]) =>
+    element("li", {}, element("code", {}, media), ...(schema?.$ref ? [" ", ...typeOf(schema)] : [])),
+  );
+  const given = Object.entries(headers).map(([name, one]) =>
+    element("li", {}, element("code", {}, name), ` header: ${one.description}`),
+  );
+  const code = status === "default" ? "4xx, 5xx" : status;
+  const list = kinds.length + given.length ? element("ul", { class: "kinds" }, ...kinds, ...given) : null;
+  return element("div", {}, element("dt", {}, element("code", {}, code)), element("dd", {}, prose(description), list));
+}
+
+const titled = (title, ...content) => [element("h4", {}, title), ...content];
+const verbOf = (method) => element("span", { class: "method", "data-method": method }, method.toUpperCase());
+
+function route(operation, base, schemas) {
+  const { id, method, path, summary = "", description, parameters = [], requestBody, responses } = operation;
+  const given = parameters.map((one) => field(one.name, one.schema, { ...one, note: one.in }));
+  const bodies = Object.values(requestBody?.content ?? {}).map(({ schema }) => nameOf(schema));
+  return element(
+    "article",
+    { class: "entry", id, "aria-labelledby": `${id}-title` },
+    element("h3", { id: `${id}-title` }, verbOf(method), " ", element("code", {}, path)),
+    element("div", { class: "summary" }, prose(summary)),
+    description ? prose(description) : null,
+    example(curl(operation, base, schemas), summary),
+    ...(given.length ? titled("Parameters", element("dl", {}, ...given)) : []),
+    ...bodies.flatMap((name) => [
+      ...titled(`Body: ${shortName(name)}`, prose(schemas[name].description ?? "")),
+      fields(schemas[name], { schemas, above: [name] }),
+    ]),
+    ...titled("Answers", element("dl", {}, ...Object.entries(responses).map(answer))),
+  );
+}
+
+function schemaEntry([name, schema]) {
+  return element(
+    "article",
+    { class: "entry", id: `schema-${name}`, "aria-labelledby": `schema-${name}-title` },
+    element("h3", { id: `schema-${name}-title` }, element("code", {}, shortName(name))),
+    schema.description ? prose(schema.description) : null,
+    fields(schema),
+  );
+}
+
+function errorRow([code, { status, retryable, title }]) {
+  return element(
+    "tr",
+    { id: `error-${code}` },
+    element("th", { scope: "row" }, element("code", {}, code)),
+    element("td", {}, String(status)),
+    element("td", {}, retryable ? "yes" : "no"),
+    element("td", {}, `${title}.`),
+  );
+}
+
+/** A path without what all have in common, that may be broken before each slash. */
+function shortPath(path) {
+  const steps = path.replace(/^.*\/v1(?=\/)/, "").split("/");
+  return element("code", {}, ...steps.flatMap((step, index) => (index ? [element("wbr"), `/${step}`] : [step])));
+}
+
+function contentsLink(href, ...label) {
+  return element("li", {}, element("a", { href }, ...label));
+}
+
+function show(described) {
+  const schemas = described.components?.schemas ?? {};
+  const base = new URL(described.servers?.[0]?.url ?? "", location.origin).href.replace(/\/$/, "");
+  const operations = operationsOf(described);
+  const contents = byId("contents");
+  for (const [group] of GROUPS) {
+    const members = operations.filter((operation) => operation.group === group);
+    if (!members.length) continue;
+    const id = `group-${group.toLowerCase().replace(" ", "-")}`;
+    const routes = members.map((operation) => route(operation, base, schemas));
+    const title = element("h2", { id }, group);
+    byId("operations").append(element("section", { class: "group", "aria-labelledby": id }, title, ...routes));
+    const links = members.map((one) => contentsLink(`#${one.id}`, verbOf(one.method), " ", shortPath(one.path)));
+    contents.append(element("h2", {}, group), element("ul", {}, ...links));
+  }
+  byId("errors").append(...Object.entries(described["x-errors"] ?? {}).map(errorRow));
+  byId("schemas").append(...Object.entries(schemas).map(schemaEntry));
+  const socket = operations.find(({ path }) => path.endsWith("/v1/generations"))?.path.replace(/generations$/, "ws");
+  if (socket) byId("websocket-path").textContent = socket;
+  const more = [contentsLink("#websocket", "WebSocket"), contentsLink("#errors-title", "Errors")];
+  const names = Object.keys(schemas).map((name) => element("li", {}, schemaLink(name)));
+  for (const [title, links] of [["More", more], ["Schemas", names]]) {
+    contents.append(element("h2", {}, title), element("ul", {}, ...links));
+  }
   // The place in the address did not exist when the page was loaded.
-  if (location.hash) byId(location.hash.slice(1))?.scrollIntoView();
+  if (location.hash) byId(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 }
 
 try {
-  const response = await fetch("/openapi.json");
-  if (!response.ok) throw new Error(`The server answered ${response.status}.`);
-  show(await response.json());
+  show(await load());
 } catch (error) {
   byId("problem").textContent = `The reference cannot be shown: ${error.message}`;
 }
