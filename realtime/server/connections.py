@@ -1,6 +1,7 @@
 """What uvicorn is told of connections: deadlines for what it receives, and bounds on frames."""
 
 import asyncio
+import logging
 from typing import Any, cast
 
 import uvicorn
@@ -13,6 +14,10 @@ _GRACEFUL_S = 5
 # A body is bounded by the route that reads it; this catches one that no route reads.
 _BODY_SLACK_S = 5.0
 
+_logger = logging.getLogger("uvicorn.error.http")
+# A body is left incomplete on purpose, for a text that failed and for a peer that does not read; that has its own line.
+_logger.addFilter(lambda record: record.msg != "ASGI callable returned without completing response.")
+
 
 class DeadlineProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with deadlines for what it receives; uvicorn has none (its issue 157).
@@ -23,6 +28,10 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     header_deadline_s = 10.0
     body_deadline_s = 30.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = _logger
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._deadline: asyncio.TimerHandle | None = None

@@ -57,6 +57,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._linger()
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # uvicorn's is closed
+        if message["type"] == "websocket.close":
+            # Also to a peer that does not read: it is for when it reads again, and the last thing written.
+            self.writable.set()
         await super().send(message)  # type: ignore[arg-type]
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
