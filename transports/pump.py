@@ -106,13 +106,14 @@ class Pump:
 
     async def _send_slice(self) -> None:
         observation = self._observation
+        if self._bucket is None and self._options.flush_ms and self._flushed:
+            await self._pulse.tick(self._options.flush_ms)
         if observation.seq < observation.log.trimmed:
             observation.reset, observation.seq = "trimmed", observation.log.trimmed
             await self._control(self._position())
-        if self._bucket is None and self._options.flush_ms and self._flushed:
-            await self._pulse.tick(self._options.flush_ms)
-        self._flushed = True
         limit = self._most()
+        # The slices of one flush follow each other: a tick between them would make a long history take minutes.
+        self._flushed = observation.seq + limit >= observation.log.head
         if self._bucket is not None:
             limit, wait_s = self._bucket.take(asyncio.get_running_loop().time(), limit)
             if not limit:
