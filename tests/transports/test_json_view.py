@@ -134,7 +134,7 @@ def test_broken_json_leaves_the_last_value_standing(log: EventLog, clock: Clock)
     view = JsonView(log, clock)
     log.append(Text("[1, 2"), 9)
     assert view_value(view) == [1, 2]
-    log.append(Text(" oh, and"), 9)
+    log.append(Text(", oh dear"), 9)
     clock.pass_ms(LEAST_MS + 1)
     assert view_value(view, 1) == [1, 2]
     log.append(DONE, 9)

@@ -18,7 +18,7 @@ from transports.codec import Bye, Codec
 from transports.ndjson import NDJSON
 from transports.options import ObserveOptions
 from transports.pulse import Pulse
-from transports.pump import Pump
+from transports.pump import MAX_SLICE_BYTES, Pump
 from transports.text import TEXT
 
 PATIENCE_S = 20
@@ -162,6 +162,7 @@ async def test_a_foreign_cursor_is_told_so_and_given_the_whole(after: str, reset
         assert pumped.peer.frames[0]["cursor"] == "e-0"
         assert pumped.peer.ids == [1, 2, 3, 4]
         assert pumped.peer.types.count("position") == 1
+        assert (pumped.observation.reset, pumped.observation.cursor) == (None, "e-4")
 
 
 async def test_one_whose_place_was_trimmed_is_reset_in_mid_stream() -> None:
@@ -273,6 +274,53 @@ async def test_flush_sends_the_first_at_once_and_then_by_the_tick() -> None:
             await asyncio.sleep(0)
         pumped.pulse._release(10_000)
         assert await pumped.ended() == "finished"
+
+
+async def test_a_flush_of_several_slices_waits_for_one_tick() -> None:
+    """A long history is there at once, and so is what gathered between two ticks, however much it is."""
+    async with pumping(make_log([Text("x" * 30_000)] * 9), flush_ms=10_000) as pumped:
+        await pumped.peer.until(6)
+        assert pumped.peer.ids == list(range(1, 12))
+        for _ in range(9):
+            pumped.log.append(Text("y" * 30_000), 9)
+        pumped.log.append(DONE, 9)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(pumped.peer.writes) == 6
+        pumped.pulse._release(10_000)
+        assert await pumped.ended() == "finished"
+        assert pumped.peer.ids == list(range(1, 22))
+
+
+@pytest.mark.parametrize("replay", [None, "merged"])
+async def test_no_slice_is_over_its_bound(replay: str | None) -> None:
+    """A long history comes in pieces, whole and in order; an event that is larger by itself comes alone."""
+    sizes = [40_000, 40_000, 100, 100_000, 100, *[1000] * 200]
+    async with pumping(make_log([*(Text("x" * size) for size in sizes), DONE]), replay=replay) as pumped:
+        assert await pumped.ended() == "finished"
+        for write in pumped.peer.writes:
+            assert len(write) <= MAX_SLICE_BYTES or write.count(b"\n") == 1
+        texts = [frame["text"] for frame in pumped.peer.frames if frame["type"] == "text"]
+        assert "".join(texts) == "x" * sum(sizes)
+        assert pumped.peer.ids == sorted(set(pumped.peer.ids))
+        assert pumped.peer.types[-1] == "finished"
+
+
+async def test_one_that_is_trimmed_while_it_waits_for_the_tick_is_reset() -> None:
+    """Nothing is passed over in silence."""
+    log = make_log(limit_bytes=None, retain="window")
+    async with pumping(log, flush_ms=10_000) as pumped:
+        await pumped.peer.until(2)
+        for event in letters("y" * 600):
+            log.append(event, 9)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        log.trim(500)
+        log.append(DONE, 9)
+        pumped.pulse._release(10_000)
+        assert await pumped.ended() == "finished"
+        assert pumped.peer.frames[3]["reset"] == "trimmed"
+        assert pumped.peer.ids == [1, 2, *range(501, 604)]
 
 
 async def test_views_come_beside_the_events() -> None:

@@ -110,6 +110,7 @@ SSE_STREAMS: list[tuple[str, list[bytes], list[Case]]] = [
     ("CR", [b"data: a\r\r"], parsed(*_PLAIN)),
     ("CRLF", [b"data: a\r\n\r\n"], parsed(*_PLAIN)),
     ("CRLF, cut between", [b"data: a\r", b"\n\r", b"\ndata: b\r", b"\n\r\n"], parsed(*_PLAIN, (_KIND, "", "b"))),
+    ("CRLF, cut inside an event", [b"data: a\r", b"\ndata: b\r\n\r\n"], parsed((_KIND, "", "a\nb"))),
     (
         "mixed line ends",
         [b"data: a\r\n\ndata: b\r\n\rdata: c\n\r"],
