@@ -9,7 +9,7 @@ from .load import Job, Observed
 from .plan import Plan
 from .processes import Server, http_request, observe
 from .report import Check, Figure, Row, Table
-from .rounds import Runs, take_turns
+from .rounds import Runs, take_turns, warnings
 
 _RATE = 200
 _FEW, _MANY = 100, 1000
@@ -53,6 +53,7 @@ def _few(plan: Plan) -> Table:
             Check("the same, goal", ours.ratio(floor), 1.3),
             Check(f"CPU per delivery, ours with flush_ms={_FLUSH_MS} / without", runs[flushing].ratio(ours), 0.6),
         ],
+        notes=warnings(runs),
     )
 
 
@@ -69,6 +70,7 @@ def _many(plan: Plan) -> Table:
             Check("delivered share of the rate, ours", ours.share(_MANY * _RATE), 0.95, at_most=False),
             Check("p99 ms, ours", ours.age_ms(0.99), 60),
         ],
+        notes=warnings(runs),
     )
 
 
@@ -82,9 +84,7 @@ def _figures(runs: Runs, observers: int) -> dict[str, Figure]:
         "CPU µs/delivery": runs.cost_us(),
         "p50 ms": runs.age_ms(0.5),
         "p99 ms": runs.age_ms(0.99),
-        "RSS MB": runs.median(lambda one: one.resident_mb),
-        "waited %": 100 * runs.median(lambda one: one.waited),
-        "client busy %": 100 * runs.median(lambda one: one.client_busy),
+        **runs.about(),
     }
 
 

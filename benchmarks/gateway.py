@@ -7,7 +7,7 @@ from .machine import CLIENT_CORE
 from .plan import Plan
 from .processes import Server, http_request, observe
 from .report import Check, Figure, Row, Table
-from .rounds import Runs, take_turns
+from .rounds import Runs, take_turns, warnings
 
 _RATE = 50
 _FEW, _MANY = 100, 300
@@ -42,7 +42,10 @@ def _table(generations: int, plan: Plan) -> Table:
             *(Row(name, runs[name].ratio(tutorial), _figures(runs[name], due_per_s)) for name in ("ours", "tutorial")),
         ],
         checks=checks if generations == _MANY else (),
-        notes=["“No server” is the client straight on the upstream: what the harness itself adds to the latencies."],
+        notes=[
+            "“No server” is the client straight on the upstream: what the harness itself adds to the latencies.",
+            *warnings(runs),
+        ],
     )
 
 
@@ -55,9 +58,7 @@ def _figures(runs: Runs, due_per_s: float) -> dict[str, Figure]:
         "first p50 ms": runs.first_ms(0.5),
         "first p99 ms": runs.first_ms(0.99),
         "silent": runs.median(lambda one: one.silent),
-        "RSS MB": runs.median(lambda one: one.resident_mb),
-        "waited %": 100 * runs.median(lambda one: one.waited),
-        "client busy %": 100 * runs.median(lambda one: one.client_busy),
+        **runs.about(),
     }
 
 

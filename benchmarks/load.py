@@ -59,6 +59,8 @@ class Observed(msgspec.Struct, frozen=True):
 
     Attributes:
         waited: Share of the window in which the server could have run and another process had its core.
+        reads: Reads of this client that brought a token; several tokens a read are writes that were joined, be it by
+            the server, by the kernel, or because someone was late.
         ages: How many tokens were how old when they came, by bucket of `BUCKET_US`.
         firsts: The same for the time from a connection's request to its first token; whenever it was.
         silent: Connections that never saw a token.
@@ -66,6 +68,7 @@ class Observed(msgspec.Struct, frozen=True):
     """
 
     tokens: int
+    reads: int
     window_s: float
     cpu_us: float
     waited: float
@@ -97,20 +100,22 @@ class _Client:
         self._asked_us: dict[int, int] = {}
         self._ages: dict[int, int] = defaultdict(int)
         self._firsts: dict[int, int] = defaultdict(int)
-        self._tokens = 0
+        self._tokens = self._reads = 0
         self._ended = 0
 
     def run(self) -> Observed:
         self._open_all()
         self._until(time.monotonic() + self._job.warm_s)
         self._ages.clear()
-        self._tokens, began, busy = 0, time.monotonic(), time.process_time()
+        self._tokens = self._reads = 0
+        began, busy = time.monotonic(), time.process_time()
         before = Account.of(self._job.pid)
         self._until(began + self._job.window_s)
         lasted = time.monotonic() - began
         after = Account.of(self._job.pid)
         return Observed(
             tokens=self._tokens,
+            reads=self._reads,
             window_s=lasted,
             cpu_us=(after.cpu_ns - before.cpu_ns) / 1000,
             waited=(after.waited_ns - before.waited_ns) / 1e9 / lasted,
@@ -153,7 +158,7 @@ class _Client:
     def _until(self, end: float) -> None:
         """Read until then. Everything is in one function and local, because it runs 200,000 times a second."""
         poll, sockets, carried, asked, ages = self._epoll.poll, self._sockets, self._carried, self._asked_us, self._ages
-        tokens = 0
+        tokens = reads = 0
         while (left := end - time.monotonic()) > 0:
             for fd, _ in poll(min(left, _POLL_S), 256):
                 try:
@@ -171,9 +176,11 @@ class _Client:
                 for piece in pieces:
                     ages[(now - int(piece[-DIGITS:])) // BUCKET_US] += 1
                 tokens += len(pieces)
+                reads += 1
                 if fd in asked:
                     self._firsts[(now - asked.pop(fd)) // BUCKET_US] += 1
         self._tokens += tokens
+        self._reads += reads
 
     def _close(self, fd: int) -> None:
         self._epoll.unregister(fd)

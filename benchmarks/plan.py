@@ -17,7 +17,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     @classmethod
     def full(cls) -> "Plan":
-        return cls(quick=False, window_s=4.0, rounds=3)
+        return cls(quick=False, window_s=3.0, rounds=3)
 
     @classmethod
     def short(cls) -> "Plan":

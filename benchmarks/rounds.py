@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .load import Observed
 from .plan import Plan
-from .report import percentile
+from .report import Figure, percentile
+
+# Beyond it the server was not alone on its core: latencies are the machine's, and tokens that are late together go out
+# as one write, which makes a server look cheaper than it is.
+_NOISY = 0.05
 
 
 class Runs:
@@ -20,6 +24,20 @@ class Runs:
 
     def median(self, figure: Callable[[Observed], float]) -> float:
         return statistics.median(map(figure, self._seen))
+
+    def about(self) -> dict[str, Figure]:
+        """What tells how far to believe the other figures."""
+        return {
+            "tokens/read": self.median(lambda one: one.tokens / max(one.reads, 1)),
+            "RSS MB": self.median(lambda one: one.resident_mb),
+            "waited %": 100 * self.median(lambda one: one.waited),
+            "client busy %": 100 * self.median(lambda one: one.client_busy),
+        }
+
+    @property
+    def noisy(self) -> bool:
+        """Whether other processes had the server's core."""
+        return self.median(lambda one: one.waited) > _NOISY
 
     def share(self, due_per_s: float) -> float:
         """Delivered, of what was due."""
@@ -51,6 +69,16 @@ def take_turns(name: str, cases: Mapping[str, Callable[[], Observed]], plan: Pla
             plan.say(f"{name}: {case}")
             seen[case].append(run())
     return {case: Runs(observed) for case, observed in seen.items()}
+
+
+def warnings(runs: Mapping[str, Runs]) -> list[str]:
+    """A note on the cases that other processes disturbed."""
+    noisy = [case for case, one in runs.items() if one.noisy]
+    return (
+        [f"NOISY: over {_NOISY:.0%} of the window was spent waiting for the core in {', '.join(noisy)}."]
+        if noisy
+        else []
+    )
 
 
 def _merged(counts: Sequence[Mapping[int, int]]) -> dict[int, int]:
