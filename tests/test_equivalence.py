@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
+from realtime.prompt import Prompt
+from realtime.providers.generator import GeneratorProvider
 from tests.support.http import Response, read_text, start, stop
 from tests.support.observer import Observer
 from tests.support.raw import JSON_WIRES, WIRES, WireName
@@ -140,9 +142,21 @@ async def test_a_view_changes_no_transcript(server: RunningServer, wire: WireNam
 @pytest.mark.parametrize("wire", WIRES)
 async def test_the_json_view_ends_with_the_value_of_the_text(server: RunningServer, wire: WireName) -> None:
     """The frames of `view=json` grow towards what the whole text parses to, and the last says that it is final."""
-    generation = await start(server.address, **demo("json", rate=150))
+    said, gate = json.dumps({"words": ["one", "two", "three"], "n": 1}), asyncio.Event()
+
+    async def words(_: Prompt) -> AsyncIterator[str]:
+        yield said[:20]
+        await gate.wait()
+        yield said[20:]
+
+    server.sessions.providers[wire] = GeneratorProvider(words)
+    generation = await start(server.address, model=f"{wire}/default")
     early, late = Observer(generation, wire), Observer(generation, wire)
-    await early.watch(server.address, wire, view="json")
+    watching = asyncio.create_task(early.watch(server.address, wire, view="json"))
+    async with asyncio.timeout(20):
+        await early.viewed.wait()
+    gate.set()
+    await watching
     await late.watch(server.address, wire, view="json")
     for observer in (early, late):
         views = [control for control in observer.controls if control["type"] == "json"]
@@ -178,11 +192,12 @@ async def test_a_merged_replay_says_the_same_in_fewer_events(server: RunningServ
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_merged_replay_goes_on_as_it_comes(server: RunningServer, wire: WireName) -> None:
     """What is said after the attach is not held back to be joined, and a cursor of either replay resumes the other."""
-    generation = await start(server.address, **demo("tools", tokens=60))
+    generation = await start(server.address, **demo("reasoning", reasoning=True, tokens=100_000, rate=200))
     await server.reached(generation, 20)
     observer = Observer(generation, wire)
     end = await observer.watch(server.address, wire, replay="merged", count=6)
     assert end.why == "left"
+    await stop(server.address, generation)
     await observer.watch(server.address, wire)
     whole = Observer(generation, wire)
     await whole.watch(server.address, wire)

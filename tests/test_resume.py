@@ -10,6 +10,8 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime.prompt import Prompt
+from realtime.providers.generator import GeneratorProvider
 from tests.history.checker import check
 from tests.support.http import read_text, start, stop
 from tests.support.observer import Observer
@@ -296,11 +298,21 @@ async def test_the_table_on_the_text_wire(server: RunningServer) -> None:
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_place_that_is_no_longer_kept(wire: WireName) -> None:
     """Of a windowed log, an attached observer misses nothing, and one who comes too late is told `trimmed`."""
-    async with serving(window_events=16) as server:
-        options = {"tokens": 1500, "rate": 3000}
-        generation = await start(server.address, model="demo/default", retain="window", options=options)
+    gate = asyncio.Event()
+
+    async def words(_: Prompt) -> AsyncIterator[str]:
+        await gate.wait()
+        for n in range(1500):
+            yield f"word {n} "
+
+    async with serving({"own": GeneratorProvider(words)}, window_events=16) as server:
+        generation = await start(server.address, model="own/default", retain="window")
         attached = Observer(generation, "attached")
-        assert (await attached.watch(server.address, wire)).why == "ended"
+        watching = asyncio.create_task(attached.watch(server.address, wire))
+        async with asyncio.timeout(20):
+            await attached.began.wait()
+        gate.set()
+        assert (await watching).why == "ended"
         assert attached.resets == []
         log = await server.log(generation)
         assert log.trimmed > 256

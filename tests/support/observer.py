@@ -50,6 +50,10 @@ class Observer:
         self.rows: list[Row] = [] if rows is None else rows
         self.frames: list[Frame] = []
         self.controls: list[dict[str, Any]] = []
+        # Set by the first frame of all: from then on it is attached.
+        self.began = asyncio.Event()
+        # Set by the first value of `view=json`.
+        self.viewed = asyncio.Event()
         self.connections = 0
         self._cursor: str | None = None
 
@@ -147,6 +151,7 @@ class Observer:
 
     def _accept(self, frame: Frame) -> None:
         value = frame.value
+        self.began.set()
         if frame.is_event:
             self._cursor = value["id"]
             self.frames.append(frame)
@@ -157,6 +162,8 @@ class Observer:
             )
             return
         self.controls.append(value)
+        if value["type"] == "json":
+            self.viewed.set()
         if value.get("reset") is not None:
             self.frames.clear()
             self._cursor = None
