@@ -1,8 +1,8 @@
 """Commands in, replies and slices out: the WebSocket shell, as bare ASGI.
 
 One task reads commands, in order; one per observation pumps its slices; all write through one outbox. A reply is
-written before the pump it starts, so it comes before any event it causes; an observation's pump is over before the reply
-to its `unobserve`.
+written before the pump it starts, so it comes before any event it causes; an observation's pump is over before the
+reply to its `unobserve`.
 """
 
 import asyncio
