@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from realtime.bus.memory import Retention
 from realtime.policy import Policy
 from realtime.server import cli
+from realtime.server import serve as serve_module
 from realtime.server.app import Application
 from realtime.server.service import HttpLimits
 from realtime.server.settings import Settings, split_list
@@ -72,8 +73,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Application]:
         applications.append(application)
         return Server()
 
-    monkeypatch.setattr(cli, "create_server", create)
-    monkeypatch.setattr(cli, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(serve_module, "create_server", create)
+    monkeypatch.setattr(serve_module, "configure_logging", lambda *_: None)
     return applications
 
 
