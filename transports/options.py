@@ -84,7 +84,7 @@ def read_options(query: Mapping[str, str], last_event_id: str | None) -> Observe
     """
     values: dict[str, str | int] = dict(query)
     if last_event_id:
-        values["after"] = last_event_id
+        values["after"] = str(parse_cursor(last_event_id, "Last-Event-ID"))
     flush = query.get("flush_ms")
     if flush is not None and flush.isascii() and flush.isdigit() and len(flush) < 10:
         values["flush_ms"] = int(flush)

@@ -124,7 +124,7 @@ async def test_bad_cursor(server: RunningServer, ended: str, cursor: str) -> Non
     target = f"/v1/generations/{ended}/events"
     assert_problem(await get(server, f"{target}?after={cursor.replace(' ', '%20')}"), "bad_cursor", "after")
     if cursor == cursor.strip():
-        assert_problem(await get(server, target, **{"Last-Event-ID": cursor}), "bad_cursor", "after")
+        assert_problem(await get(server, target, **{"Last-Event-ID": cursor}), "bad_cursor", "Last-Event-ID")
         answer = await get(server, f"{target}?after=a-1", **{"Last-Event-ID": cursor})
         assert_problem(answer, "bad_cursor", "after")
 
