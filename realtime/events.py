@@ -220,7 +220,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The one frozen record of an ended generation: what the ledger, the metrics and `on_finished` are given."""
+    """The one frozen record of an ended generation: what the ledger, the metrics and `on_finished` are given.
+
+    Attributes:
+        provider: The alias it was asked for by.
+        model: The provider's own name for it, without the alias.
+        created_ms: Unix time in milliseconds.
+        events: Number of the terminal event.
+    """
 
     generation: str
     tenant: str

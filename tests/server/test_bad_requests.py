@@ -126,7 +126,7 @@ async def test_bad_cursor(server: RunningServer, ended: str, cursor: str) -> Non
     if cursor == cursor.strip():
         assert_problem(await get(server, target, **{"Last-Event-ID": cursor}), "bad_cursor", "Last-Event-ID")
         answer = await get(server, f"{target}?after=a-1", **{"Last-Event-ID": cursor})
-        assert_problem(answer, "bad_cursor", "after")
+        assert_problem(answer, "bad_cursor", "Last-Event-ID")
 
 
 IDS = [UNKNOWN, "x", UNKNOWN.upper(), f"{UNKNOWN}0", "%00", "%0d%0a", "..%2f..", "%F0%9F%98%80", "%ff", "a" * 5000, "*"]
