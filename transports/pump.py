@@ -20,7 +20,7 @@ Send = Callable[[bytes], Awaitable[None]]
 
 # What one write may hold. A peer that does not read keeps one slice in this process beside what the kernel takes, and a
 # peer whose link breaks often must be able to get at least one across.
-MAX_SLICE_BYTES = 64 * 1024
+MAX_SLICE_BYTES = 32 * 1024
 # Id, type, time and the wire's own lines, on the wire that takes the most.
 FRAME_BYTES = 100
 

@@ -14,6 +14,9 @@ _GRACEFUL_S = 5
 # A body is bounded by the route that reads it; this catches one that no route reads.
 _BODY_SLACK_S = 5.0
 
+# What a peer that does not read holds here beside one slice and the kernel's buffer; asyncio's default is 64 KiB.
+_WRITE_BUFFER_BYTES = 32 * 1024
+
 _logger = logging.getLogger("uvicorn.error.http")
 # A body is left incomplete on purpose, for a text that failed and for a peer that does not read; that has its own line.
 _logger.addFilter(lambda record: record.msg != "ASGI callable returned without completing response.")
@@ -35,7 +38,9 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._deadline: asyncio.TimerHandle | None = None
-        super().connection_made(cast("asyncio.Transport", transport))
+        streaming = cast("asyncio.Transport", transport)
+        streaming.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        super().connection_made(streaming)
         self._arm(self.header_deadline_s)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -278,11 +278,11 @@ async def test_flush_sends_the_first_at_once_and_then_by_the_tick() -> None:
 
 async def test_a_flush_of_several_slices_waits_for_one_tick() -> None:
     """A long history is there at once, and so is what gathered between two ticks, however much it is."""
-    async with pumping(make_log([Text("x" * 30_000)] * 9), flush_ms=10_000) as pumped:
+    async with pumping(make_log([Text("x" * 15_000)] * 9), flush_ms=10_000) as pumped:
         await pumped.peer.until(6)
         assert pumped.peer.ids == list(range(1, 12))
         for _ in range(9):
-            pumped.log.append(Text("y" * 30_000), 9)
+            pumped.log.append(Text("y" * 15_000), 9)
         pumped.log.append(DONE, 9)
         for _ in range(5):
             await asyncio.sleep(0)
