@@ -39,8 +39,9 @@ class ChunkedBody:
                 return body
             size = int(head, 16)
             if len(rest) < size + 2:
-                # Give what is there of the chunk and pretend that it was announced as so much shorter.
-                there = rest[: min(size, len(rest))]
+                # Give what is there of the chunk and pretend that it was announced as so much shorter; its last byte
+                # waits for the line end, because a chunk that is announced as empty is the last.
+                there = rest[: min(size - 1, len(rest))]
                 if there:
                     body += there
                     self._data = b"%x\r\n%b" % (size - len(there), rest[len(there) :])
