@@ -17,7 +17,7 @@ An async generator runs in the session's task, a plain one in a thread of its ow
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator, Sequence
-from contextlib import aclosing, closing, nullcontext
+from contextlib import aclosing, asynccontextmanager, closing, nullcontext
 from typing import Any, TypeVar
 
 import msgspec
@@ -71,7 +71,7 @@ class GeneratorProvider:
         return None
 
     async def _stream(self, prompt: Prompt) -> AsyncGenerator[Batch, None]:
-        async with aclosing(self._batches(prompt)) as batches:
+        async with _contained(), aclosing(self._batches(prompt)) as batches:
             async for gathered in batches:
                 batch = [item for item in gathered if item is not None]
                 for at, item in enumerate(batch):
@@ -92,6 +92,15 @@ class GeneratorProvider:
         if asyncio.iscoroutine(source):
             source.close()
         raise TypeError(f"The function returned {type(source).__name__}, not a generator; does it yield?")
+
+
+@asynccontextmanager
+async def _contained() -> AsyncGenerator[None, None]:
+    """asyncio lets these two out of a task and through the loop; in a generator they are its failure alone."""
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"The generator raised {type(error).__name__}.") from error
 
 
 async def _awaited(source: AsyncIterator[Any]) -> AsyncGenerator[Sequence[Item | None], None]:

@@ -174,6 +174,31 @@ async def test_an_error_of_the_function_comes_through(made: Made, error: Excepti
     assert caught.value is error
 
 
+@pytest.mark.parametrize("exit_", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("closing", [False, True], ids=["while it runs", "while it is closed"])
+async def test_an_exit_of_the_function_is_its_failure_alone(exit_: BaseException, closing: bool) -> None:
+    """`sys.exit` and KeyboardInterrupt, which asyncio lets through its loop, are failures of the generator."""
+
+    async def function(_prompt: Prompt) -> AsyncIterator[str]:
+        try:
+            yield "a"
+            if not closing:
+                raise exit_
+            yield "b"
+        finally:
+            if closing:
+                raise exit_
+
+    async def read() -> None:
+        async with GeneratorProvider(function).open(PROMPT, Deadlines()) as stream:
+            async for _ in stream:
+                if closing:
+                    break
+
+    with pytest.raises(RuntimeError, match=type(exit_).__name__):
+        await asyncio.create_task(read())
+
+
 @pytest.mark.parametrize("returned", [["a"], "text", None])
 async def test_a_function_that_does_not_generate_is_refused(returned: Any) -> None:
     """A list or a string is a mistake: the error says what came instead of a generator."""
