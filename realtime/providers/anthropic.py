@@ -11,7 +11,8 @@ from ..policy import Deadlines
 from ..prompt import Message, NamedTool, Prompt, ReasoningPart, TextPart, ToolCallPart
 from .anthropic_chunks import MessagesTranslator
 from .base import ProviderStream
-from .upstream import ModelNames, limits, stream, timeout
+from .model_names import ModelNames
+from .upstream import limits, stream, timeout
 
 _ANTHROPIC_URL = "https://api.anthropic.com"
 # The API demands a limit. This one fits every model it serves, and an answer to a question asked without thought.
@@ -29,7 +30,6 @@ class AnthropicProvider:
     """
 
     def __init__(self, api_key: str, base_url: str | None = None, *, max_connections: int = 1000) -> None:
-        self._secret = api_key
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=base_url or _ANTHROPIC_URL,
@@ -38,7 +38,7 @@ class AnthropicProvider:
             http_client=anthropic.DefaultAioHttpClient(limits=limits(max_connections), follow_redirects=False),
             open_telemetry=False,
         )
-        self._models = ModelNames(self._list_models, self._secret)
+        self._models = ModelNames(self._list_models)
 
     def check(self, prompt: Prompt) -> None:
         for name in prompt.options:
@@ -56,12 +56,7 @@ class AnthropicProvider:
     def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
         create = self._client.messages.with_streaming_response.create
         body = request_body(prompt)
-        return stream(
-            lambda: create(**body, timeout=timeout(deadlines)),
-            MessagesTranslator(self._secret),
-            deadlines,
-            secret=self._secret,
-        )
+        return stream(lambda: create(**body, timeout=timeout(deadlines)), MessagesTranslator(), deadlines)
 
     async def models(self) -> Sequence[str]:
         return await self._models.get()

@@ -118,10 +118,9 @@ class _Call(msgspec.Struct):
 class MessagesTranslator:
     """See `Translator`. One per stream: it remembers open tool calls and what the input cost."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, _unused: str = "") -> None:
         self.ended: Ended | None = None
         self.done = False
-        self._secret = secret
         self._calls: dict[int, _Call] = {}
         self._stop_reason: str | None = None
         self._usage = _Usage()
@@ -148,13 +147,13 @@ class MessagesTranslator:
                 self.ended = Ended(REASONS.get(self._stop_reason or "", "other"), self._stop_reason)
                 self.done = True
             case "error":
-                raise from_in_band(said.error, self._secret)
+                raise from_in_band(said.error)
 
     def _decode_odd(self, data: bytes) -> _Event:
         try:
             return _decode_event(tolerant_json(data))
         except (ValueError, RecursionError):
-            raise from_garbage("The provider sent an event that is no Messages event.", data, self._secret) from None
+            raise from_garbage("The provider sent an event that is no Messages event.", data) from None
 
     def _delta(self, said: _Event, data: bytes, batch: list[Item]) -> None:
         delta = said.delta or _NO_DELTA
@@ -204,7 +203,7 @@ class MessagesTranslator:
             return msgspec.convert(value, _Block)
         kind = value.get("type") if isinstance(value, dict) else None
         if not isinstance(kind, str) or kind in _KNOWN or kind.endswith(("tool_use", "_tool_result")):
-            raise from_garbage("The provider sent a content block that is none.", data, self._secret)
+            raise from_garbage("The provider sent a content block that is none.", data)
         return _Block(kind)
 
     def _take_arguments(self, call: _Call, text: str, batch: list[Item]) -> None:

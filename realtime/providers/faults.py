@@ -1,16 +1,18 @@
 """What went wrong upstream, in our words: foreign exceptions, statuses and in-band errors to rows of the error table.
 
-A provider's own text can echo a key, a header or a prompt. It goes to the server's log, redacted and shortened, and
-nowhere else: the error that leaves this module is made of the table's sentence and an HTTP status.
+A provider's own text can echo a key, a header or a prompt, so it goes nowhere, not into the log either. The error that
+leaves this module is made of the table's sentence and an HTTP status; the log also gets the words of a closed form that
+a provider names its errors with. They travel as notes of the error, so that whoever drops it decides what is logged.
 """
 
 import logging
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,7 +24,6 @@ from ..errors import ERRORS, RealtimeError
 
 _logger = logging.getLogger("realtime")
 
-_LOGGED_CHARS = 500
 _MAX_RETRY_AFTER_S = 86_400.0
 
 STATUS_CODES = {
@@ -81,57 +82,58 @@ EXCEPTION_CODES: tuple[tuple[type[BaseException], str], ...] = (
 
 # Servers that only pass errors on give the status they met as the code.
 _STATUS = re.compile(r"[45]\d\d", re.ASCII)
+# What an error is named with: `rate_limit_error`, `BadRequestError`, `1301`. No key and no sentence looks like that.
+_NAME = re.compile(r"[A-Za-z_]{1,40}|\d{1,6}", re.ASCII)
 
 
 @contextmanager
-def mapped(secret: str) -> Iterator[None]:
-    """Let nothing but `RealtimeError` out; `secret` is kept out of the log."""
+def mapped() -> Iterator[None]:
+    """Let nothing but `RealtimeError` out, and log what went wrong."""
     try:
         yield
-    except RealtimeError:
+    except RealtimeError as error:
+        log_fault(error, "provider failed")
         raise
     except Exception as exc:  # noqa: BLE001
+        fault = from_exception(exc)
+        log_fault(fault, "provider failed")
         # `from None`: a traceback that shows the cause would show the provider's text with it.
-        raise from_exception(exc, secret) from None
+        raise fault from None
 
 
-def from_exception(exc: Exception, secret: str) -> RealtimeError:
+def log_fault(error: RealtimeError, what: str) -> None:
+    """One line without a word of the provider's but the names of its errors."""
+    _logger.warning("%s: %s", what, ", ".join([error.code, *getattr(error, "__notes__", ())]))
+
+
+def from_exception(exc: Exception) -> RealtimeError:
     """The error for an exception of an SDK or of the HTTP stack under it."""
     if isinstance(exc, openai.APIStatusError | anthropic.APIStatusError):
-        _log(f"HTTP {exc.status_code}: {exc.response.text}", secret)
-        return from_status(exc.status_code, exc.response.headers)
+        return _noted(from_status(exc.status_code, exc.response.headers), *_names(exc.body))
     chain = list(_causes(exc))
+    told = " <- ".join(type(cause).__name__ for cause in chain)
     for kind, code in EXCEPTION_CODES:
         if any(isinstance(cause, kind) for cause in chain):
-            _log(_told(chain), secret)
-            return RealtimeError(code)
-    _log(f"unforeseen: {_told(chain)}", secret)
-    return RealtimeError("internal")
+            return _noted(RealtimeError(code), told)
+    return _noted(RealtimeError("internal"), f"unforeseen {told}", _place(exc))
 
 
 def from_status(status: int, headers: Mapping[str, str]) -> RealtimeError:
     """The error for an HTTP status that is not a success."""
     code = STATUS_CODES.get(status) or _by_class(status)
     title = ERRORS[code].title
-    return RealtimeError(code, f"{title} (HTTP {status}).", retry_after_s=retry_after_s(headers))
+    error = RealtimeError(code, f"{title} (HTTP {status}).", retry_after_s=retry_after_s(headers))
+    return _noted(error, f"HTTP {status}")
 
 
-def from_in_band(error: Any, secret: str) -> RealtimeError:
+def from_in_band(error: Any) -> RealtimeError:
     """The error for an `error` object inside a stream that had begun well."""
-    _log(f"in-band error: {error}", secret)
-    words = [str(error.get(key)) for key in ("code", "type")] if isinstance(error, dict) else []
-    for word in words:
-        if _STATUS.fullmatch(word):
-            return from_status(int(word), {})
-        if word in IN_BAND_CODES:
-            return RealtimeError(IN_BAND_CODES[word])
-    return RealtimeError("upstream_overloaded")
+    return _noted(_by_name(error), "in the stream", *_names(error))
 
 
-def from_garbage(what: str, data: bytes, secret: str) -> RealtimeError:
+def from_garbage(what: str, data: bytes) -> RealtimeError:
     """The error for bytes that are none of the provider's protocol; `what` is our sentence about them."""
-    _log(f"{what} {data.decode(errors='replace')}", secret)
-    return RealtimeError("upstream_protocol", what)
+    return _noted(RealtimeError("upstream_protocol", what), f"{what} ({len(data)} bytes)")
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -148,23 +150,30 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return min(seconds, _MAX_RETRY_AFTER_S) if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def redact(text: str, secret: str) -> str:
-    """A provider's text without the key we sent it, whole or in part, or anything that looks like one."""
-    if secret:
-        text = text.replace(secret, "[redacted]")
-    return _KEY_LIKE.sub("[redacted]", text)
+def _by_name(error: Any) -> RealtimeError:
+    words = [str(error.get(key)) for key in ("code", "type")] if isinstance(error, dict) else []
+    for word in words:
+        if _STATUS.fullmatch(word):
+            return from_status(int(word), {})
+        if word in IN_BAND_CODES:
+            return RealtimeError(IN_BAND_CODES[word])
+    return RealtimeError("upstream_overloaded")
 
 
-_KEY_LIKE = re.compile(
-    r"(?i:authorization|x-api-key|api[-_]key)[\"']?\s*[:=]\s*[\"']?(?:(?i:bearer|basic)\s+)?[^\s\"',;}]+"
-    r"|(?i:bearer|basic)\s+[^\s\"',;}]+"
-    r"|\b(?:sk|pk|rk|gsk|xai)-[^\s\"',;}]{4,}"
-)
+def _names(body: Any) -> Iterator[str]:
+    """What an error object, bare or in its envelope, is named with."""
+    inner = body.get("error") if isinstance(body, dict) else None
+    given = inner if isinstance(inner, dict) else body
+    for key in ("type", "code"):
+        word = str(given.get(key)) if isinstance(given, dict) and given.get(key) is not None else ""
+        if _NAME.fullmatch(word):
+            yield f"{key} {word}"
 
 
-def _log(text: str, secret: str) -> None:
-    # Redacted before it is cut, or a key at the edge would survive in half. %r keeps a line one line.
-    _logger.warning("provider failed: %r", redact(text, secret)[:_LOGGED_CHARS])
+def _noted(error: RealtimeError, *notes: str) -> RealtimeError:
+    for note in notes:
+        error.add_note(note)
+    return error
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
@@ -174,9 +183,12 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__
 
 
-def _told(chain: Sequence[BaseException]) -> str:
-    """The types, and each text once: a wrapped exception mostly says what its cause said."""
-    return f"{' <- '.join(type(cause).__name__ for cause in chain)}: {'; '.join(dict.fromkeys(map(str, chain)))}"
+def _place(exc: Exception) -> str:
+    """Where it was raised: the text of an exception that nobody foresaw may hold anything, its line does not."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
 
 
 def _by_class(status: int) -> str:

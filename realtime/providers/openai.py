@@ -12,8 +12,9 @@ from ..errors import RealtimeError
 from ..policy import Deadlines
 from ..prompt import JsonFormat, Message, NamedTool, Prompt, TextPart, ToolCallPart
 from .base import ProviderStream
+from .model_names import ModelNames
 from .openai_chunks import ChatTranslator
-from .upstream import ModelNames, limits, stream, timeout
+from .upstream import limits, stream, timeout
 
 _OPENAI_URL = "https://api.openai.com/v1"
 # The SDK demands a key; a local server does not. Never the environment's: it belongs to OpenAI, not to that server.
@@ -29,7 +30,6 @@ class OpenAIProvider:
     """
 
     def __init__(self, api_key: str | None, base_url: str | None = None, *, max_connections: int = 1000) -> None:
-        self._secret = api_key or ""
         self._compatible = base_url is not None
         self._client = openai.AsyncOpenAI(
             api_key=api_key or _NO_KEY,
@@ -41,7 +41,7 @@ class OpenAIProvider:
         if self._compatible:
             # The SDK takes them from the environment, and they are nobody else's business.
             self._client.organization = self._client.project = None
-        self._models = ModelNames(self._list_models, self._secret)
+        self._models = ModelNames(self._list_models)
 
     def check(self, prompt: Prompt) -> None:
         for name in prompt.options:
@@ -50,12 +50,7 @@ class OpenAIProvider:
     def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
         create = self._client.chat.completions.with_streaming_response.create
         body = request_body(prompt, compatible=self._compatible)
-        return stream(
-            lambda: create(**body, timeout=timeout(deadlines)),
-            ChatTranslator(self._secret),
-            deadlines,
-            secret=self._secret,
-        )
+        return stream(lambda: create(**body, timeout=timeout(deadlines)), ChatTranslator(), deadlines)
 
     async def models(self) -> Sequence[str]:
         return await self._models.get()

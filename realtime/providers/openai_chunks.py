@@ -119,10 +119,9 @@ class _Call(msgspec.Struct):
 class ChatTranslator:
     """See `Translator`. One per stream: it remembers the tool calls that have begun."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, _unused: str = "") -> None:
         self.ended: Ended | None = None
         self.done = False
-        self._secret = secret
         self._calls: dict[int, _Call] = {}
         self._ids: set[str] = set()
         self._refused = False
@@ -148,16 +147,16 @@ class ChatTranslator:
         except (msgspec.DecodeError, UnicodeDecodeError):
             chunk = self._decode_odd(event.data)
         if chunk.error:
-            raise from_in_band(chunk.error, self._secret)
+            raise from_in_band(chunk.error)
         if chunk.choices is None and chunk.usage == _NOTHING:
-            _refuse_bare_error(event, self._secret)
+            _refuse_bare_error(event)
         return chunk
 
     def _decode_odd(self, data: bytes) -> _Chunk:
         try:
             return _decode_chunk(tolerant_json(data))
         except (ValueError, RecursionError):
-            raise from_garbage("The provider sent a chunk that is no chat completion.", data, self._secret) from None
+            raise from_garbage("The provider sent a chunk that is no chat completion.", data) from None
 
     def _choice(self, choice: _Choice, batch: list[Item]) -> None:
         delta = choice.delta or _NO_DELTA
@@ -237,11 +236,11 @@ class ChatTranslator:
         self.done = self.done or self.ended is not None
 
 
-def _refuse_bare_error(event: ServerEvent, secret: str) -> None:
+def _refuse_bare_error(event: ServerEvent) -> None:
     """An error without its envelope: the whole event is the error object."""
     value = msgspec.json.decode(tolerant_json(event.data))
     if event.name == b"error" or "error" in (value.get("object"), value.get("type")):
-        raise from_in_band(value, secret)
+        raise from_in_band(value)
 
 
 def _take_parts(parts: list[Any], batch: list[Item]) -> None:

@@ -6,7 +6,7 @@ any more: its typed objects cost tens of microseconds a token, and its parsers t
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Protocol
 
@@ -19,16 +19,12 @@ from ..events import Content, Usage
 from ..policy import Deadlines
 from .base import Batch, Ended
 from .event_stream import ServerEvent, Splitter
-from .faults import from_garbage, from_in_band, mapped
+from .faults import from_exception, from_garbage, from_in_band, log_fault, mapped
 
 # What may still come after the reason for the end is known: usage, and the end of the body.
 _TAIL_S = 5.0
 # Nothing is missing any more; a body read to its end leaves a connection that can be used again.
 _DRAIN_S = 0.1
-
-_MODELS_TIMEOUT_S = 3.0
-_MODELS_KEPT_S = 300.0
-_MODELS_RETRY_S = 15.0
 
 # uvicorn, and so vLLM and most local servers, closes idle connections after 5 s. A request must not meet that close
 # on its way, because nobody repeats it.
@@ -79,21 +75,26 @@ async def stream(
     request: Callable[[], AbstractAsyncContextManager[Response]],
     translator: Translator,
     deadlines: Deadlines,
-    *,
-    secret: str,
 ) -> AsyncGenerator[AsyncIterator[Batch]]:
-    """Make the request and give its batches; the upstream connection lives no longer than this context.
-
-    Args:
-        secret: The key it is made with, to be kept out of the log.
-    """
+    """Make the request and give its batches; the upstream connection lives no longer than this context."""
     # The session would take a longer wait for the provider's silence.
     tail_s = min(_TAIL_S, deadlines.idle_s / 2)
     async with AsyncExitStack() as stack:
-        with mapped(secret):
-            response = await stack.enter_async_context(request())
+        response = await stack.enter_async_context(_opened(request()))
         chunks = await stack.enter_async_context(_closing(response.iter_bytes()))
-        yield await stack.enter_async_context(aclosing(_batches(chunks, translator, secret, tail_s)))
+        yield await stack.enter_async_context(aclosing(_batches(chunks, translator, tail_s)))
+
+
+@asynccontextmanager
+async def _opened(request: AbstractAsyncContextManager[Response]) -> AsyncGenerator[Response]:
+    """The response; how its closing fails says nothing about the answer, which was had or failed before."""
+    with mapped():
+        response = await request.__aenter__()
+    try:
+        yield response
+    finally:
+        with suppress(Exception):
+            await request.__aexit__(None, None, None)
 
 
 @asynccontextmanager
@@ -103,60 +104,85 @@ async def _closing(chunks: AsyncIterator[bytes]) -> AsyncGenerator[AsyncIterator
         yield chunks
     finally:
         if isinstance(chunks, AsyncGenerator):
-            with suppress(httpx2.HTTPError):
+            with suppress(Exception):
                 await chunks.aclose()
 
 
-async def _batches(
-    chunks: AsyncIterator[bytes], translator: Translator, secret: str, tail_s: float
-) -> AsyncGenerator[Batch]:
-    splitter = Splitter()
+async def _batches(chunks: AsyncIterator[bytes], translator: Translator, tail_s: float) -> AsyncGenerator[Batch]:
+    splitter, tail = Splitter(), _Tail(translator)
     heard = False
-    with mapped(secret):
+    with mapped():
         async for chunk in chunks:
             batch: list[Item] = []
             try:
                 for event in splitter.feed(chunk):
                     heard = True
-                    translator.take(event, batch)
+                    tail.take(event, batch)
             except RealtimeError:
                 # What came before the error in the same read was said, and is shown.
                 yield batch
                 raise
             yield batch
             if translator.ended is not None:
-                yield [*await _tail(chunks, splitter, translator, tail_s), translator.ended]
+                yield [*await tail.read(chunks, splitter, tail_s), translator.ended]
                 return
             if translator.done:
                 return
         if not heard:
-            _refuse_other_bodies(splitter.rest, secret)
+            _refuse_other_bodies(splitter.rest)
 
 
-async def _tail(chunks: AsyncIterator[bytes], splitter: Splitter, translator: Translator, tail_s: float) -> list[Item]:
-    """Read on to the end of the body, for a bounded time. The answer is whole: a broken connection is no failure."""
-    batch: list[Item] = []
-    now = asyncio.get_running_loop().time
-    with suppress(httpx2.HTTPError, aiohttp.ClientError, OSError):
-        async with asyncio.timeout(_DRAIN_S if translator.done else tail_s) as limit:
-            async for chunk in chunks:
-                was_done = translator.done
-                for event in splitter.feed(chunk):
-                    translator.take(event, batch)
-                if translator.done and not was_done:
-                    limit.reschedule(now() + _DRAIN_S)
-    return batch
+class _Tail:
+    """What comes once the provider has said why it ended. The answer is whole: nothing there makes it a failure."""
+
+    def __init__(self, translator: Translator) -> None:
+        self._translator = translator
+        self._ignored = False
+
+    def take(self, event: ServerEvent, batch: list[Item]) -> None:
+        """Translate an event, of the tail or of before."""
+        try:
+            self._translator.take(event, batch)
+        except Exception as error:
+            if self._translator.ended is None:
+                raise
+            self._ignore(error)
+
+    async def read(self, chunks: AsyncIterator[bytes], splitter: Splitter, tail_s: float) -> list[Item]:
+        """Read on to the end of the body, for a bounded time."""
+        batch: list[Item] = []
+        translator, now = self._translator, asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(_DRAIN_S if translator.done else tail_s) as limit:
+                async for chunk in chunks:
+                    was_done = translator.done
+                    for event in splitter.feed(chunk):
+                        self.take(event, batch)
+                    if translator.done and not was_done:
+                        limit.reschedule(now() + _DRAIN_S)
+        except (httpx2.HTTPError, aiohttp.ClientError, OSError):
+            # A connection that breaks or stays open behind a whole answer is not worth a line.
+            pass
+        except Exception as error:  # noqa: BLE001 - of whatever kind, see the class.
+            self._ignore(error)
+        return batch
+
+    def _ignore(self, error: Exception) -> None:
+        if not self._ignored:
+            self._ignored = True
+            fault = error if isinstance(error, RealtimeError) else from_exception(error)
+            log_fault(fault, "ignored behind the end of an answer")
 
 
-def _refuse_other_bodies(body: bytes, secret: str) -> None:
+def _refuse_other_bodies(body: bytes) -> None:
     """Tell a body that never was an event stream from one that was cut short."""
     if not body.strip() or body.startswith(_FIELDS):
         return
     with suppress(msgspec.DecodeError):
         answer = msgspec.json.decode(body)
         if isinstance(answer, dict) and answer.get("error"):
-            raise from_in_band(answer["error"], secret)
-    raise from_garbage("The provider answered with something that is not an event stream.", body, secret)
+            raise from_in_band(answer["error"])
+    raise from_garbage("The provider answered with something that is not an event stream.", body)
 
 
 def tolerant_json(data: bytes) -> bytes:
@@ -171,27 +197,3 @@ def tolerant_json(data: bytes) -> bytes:
     value = json.loads(data.decode("utf-8", "replace"))
     text = json.dumps(value, ensure_ascii=False)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
-
-
-class ModelNames:
-    """The names of a provider's models, asked for seldom and never waited for long."""
-
-    def __init__(self, fetch: Callable[[], Awaitable[Sequence[str]]], secret: str) -> None:
-        self._fetch = fetch
-        self._secret = secret
-        self._names: Sequence[str] = ()
-        self._fresh_until = 0.0
-        self._lock = asyncio.Lock()
-
-    async def get(self) -> Sequence[str]:
-        """The names, some minutes old at most; the last known ones, or none, when the provider does not answer."""
-        now = asyncio.get_running_loop().time
-        async with self._lock:
-            if now() >= self._fresh_until:
-                kept_s = _MODELS_RETRY_S
-                with suppress(RealtimeError), mapped(self._secret):
-                    async with asyncio.timeout(_MODELS_TIMEOUT_S):
-                        self._names = tuple(await self._fetch())
-                    kept_s = _MODELS_KEPT_S
-                self._fresh_until = now() + kept_s
-        return self._names

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from realtime.events import Text
 from realtime.policy import Deadlines
 from realtime.providers.anthropic import AnthropicProvider
-from realtime.providers.base import Provider
+from realtime.providers.base import Ended, Provider
 from realtime.providers.openai import OpenAIProvider
+from realtime.providers.openai_chunks import ChatTranslator
+from realtime.providers.upstream import Response, stream
 
 from ..upstream import FIN, RESET, STALL, Reply, Upstream, Wait, chat, cut, messages
 from .heard import HELLO, hear
@@ -158,3 +161,57 @@ async def test_models_that_cannot_be_asked(upstream: Upstream, provider: Provide
     asked = len(upstream.exchanges)
     assert await provider.models() == ()
     assert len(upstream.exchanges) == asked
+
+
+JUNK = {
+    "no JSON": b"data: {oops\n\n",
+    "an error": b'data: {"type":"error","error":{"code":429}}\n\n',
+    "an odd event": b'data: {"type":"content_block_start","content_block":3,"choices":3}\n\n',
+    "too much": b"data: " + b"x" * (5 << 20),
+}
+
+
+@pytest.mark.parametrize("junk", sorted(JUNK))
+@pytest.mark.parametrize("apart", [False, True], ids=["same read", "next read"])
+async def test_junk_behind_the_end(
+    upstream: Upstream, wire: Wire, provider: Provider, caplog: pytest.LogCaptureFixture, junk: str, apart: bool
+) -> None:
+    """A whole answer stays whole, with its usage, whatever comes behind the provider's reason for the end."""
+    whole = wire.text("x")
+    # Chat Completions says its usage after the reason, so the junk comes in between.
+    behind = -2 if wire.text is chat.text and junk != "too much" else len(whole)
+    steps = [b"".join(whole[:behind]), JUNK[junk] * (1 if junk == "too much" else 3), b"".join(whole[behind:])]
+    upstream.reply = Reply([step for step in (steps if apart else [b"".join(steps)]) if step])
+    heard = await hear(provider)
+    assert (heard.message.text, len(heard.ended), heard.error) == ("x", 1, None)
+    assert heard.usage[-1].output_tokens == 7
+    assert len([record for record in caplog.records if record.name == "realtime"]) <= 1
+    assert "oops" not in caplog.text
+
+
+class _Unclosable:
+    """A request whose response comes and cannot be closed."""
+
+    def __init__(self, steps: list[bytes]) -> None:
+        self._steps = steps
+
+    async def __aenter__(self) -> "_Unclosable":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        raise ValueError("closing failed")
+
+    async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        try:
+            for step in self._steps:
+                yield step
+        finally:
+            raise ValueError("closing failed here too")
+
+
+async def test_an_upstream_that_does_not_close() -> None:
+    """An error of closing does not make a failure of an answer that is whole."""
+    request = cast("AbstractAsyncContextManager[Response]", _Unclosable(chat.text("x")))
+    async with stream(lambda: request, ChatTranslator(), Deadlines()) as batches:
+        items = [item async for batch in batches for item in batch]
+    assert Ended("stop", "stop") in items
