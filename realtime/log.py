@@ -91,8 +91,10 @@ class EventLog:
         self.finished: Finished | None = None
         self.stopping = False
         self.payload_bytes = 0
-        # Whoever drives the log is told when observers come and go; presence is not an event.
-        self.on_presence: Callable[[int], None] | None = None
+        self.appended_bytes = 0
+        # Whoever drives the log is told when readers come and go: how many there are, and whether this was an observer.
+        # Presence is not an event.
+        self.on_presence: Callable[[int, bool], None] | None = None
         self.derived: dict[str, Any] = {}
         self._limit_bytes = limit_bytes
         self._phase: Phase = "new"
@@ -100,7 +102,7 @@ class EventLog:
         self._entries: list[Entry] = []
         self._frames: dict[Codec, _Frames] = {}
         self._waiters: dict[asyncio.Future[None], None] = {}
-        self._readers: dict[object, int] = {}
+        self._readers: dict[object, int | None] = {}
         self._room: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -193,32 +195,50 @@ class EventLog:
 
     # Who reads it.
 
-    def attach(self, reader: object, seq: int) -> None:
-        """Count `reader` as an observer that has everything up to `seq`."""
-        self._readers[reader] = seq
-        if self.on_presence is not None:
-            self.on_presence(len(self._readers))
+    def attach(self, reader: object, seq: int | None) -> None:
+        """Count `reader` as present.
 
-    def moved(self, reader: object, seq: int) -> None:
-        """Note how far `reader` is. Only a windowed log needs to know: its writer may be waiting for it."""
-        if reader in self._readers:
+        Args:
+            seq: What it has; None for one whom a windowed writer does not wait for, because it takes no events, or
+                takes them at its own pace.
+        """
+        self._readers[reader] = seq
+        self._tell_presence(observed=seq is not None)
+
+    def moved(self, reader: object, seq: int | None) -> None:
+        """Note how far `reader` is, or with None that nobody need wait for it; for the writer of a windowed log."""
+        if self._readers.get(reader) is not None:
             self._readers[reader] = seq
             self._wake_room()
 
-    def detach(self, reader: object) -> None:
-        """Stop counting `reader`; harmless when it is not attached."""
-        if self._readers.pop(reader, None) is None:
+    def detach(self, reader: object, *, gone: bool = True) -> None:
+        """Stop counting `reader`; harmless when it is not attached.
+
+        Args:
+            gone: Whether somebody has left, who may be missed; not one who only asked how far it is.
+        """
+        if reader not in self._readers:
             return
-        if self.finished is not None and not self._readers:
-            self._frames.clear()
+        del self._readers[reader]
+        if self.finished is not None:
+            self._forget_derived()
         self._wake_room()
+        self._tell_presence(observed=gone)
+
+    def _tell_presence(self, *, observed: bool) -> None:
         if self.on_presence is not None:
-            self.on_presence(len(self._readers))
+            self.on_presence(len(self._readers), observed)
+
+    def _forget_derived(self) -> None:
+        """An ended log that nobody watches keeps its events and nothing that was made of them."""
+        if not self._readers:
+            self._frames.clear()
+            self.derived.clear()
 
     @property
     def slowest(self) -> int:
-        """The number up to which every attached observer has everything; the head when there is none."""
-        return min(self._readers.values(), default=self.head)
+        """The number up to which every reader that is waited for has everything; the head when there is none."""
+        return min((seq for seq in self._readers.values() if seq is not None), default=self.head)
 
     async def wait(self, after: int) -> None:
         """Return when the log reaches past `after`, or is finished."""
@@ -230,11 +250,10 @@ class EventLog:
         finally:
             self.forget(waiter)
 
-    async def wait_slowest(self, seq: int) -> None:
-        """Return when every attached observer has everything up to `seq`; for the one writer of a windowed log."""
-        while self.slowest < seq:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+    async def wait_moved(self) -> None:
+        """Return when a reader has moved or left; for the one writer of a windowed log."""
+        self._room = asyncio.get_running_loop().create_future()
+        await self._room
 
     def waiter(self) -> asyncio.Future[None]:
         """A future of the caller's own that is done at the next append or seal; hand it to `forget` when done with."""
@@ -273,25 +292,44 @@ class EventLog:
         phase = PHASES[type(event)]
         if phase not in FOLLOWS[self._phase]:
             raise ValueError(f"{type(event).__name__} may not follow {self._phase!r} in {self!r}")
-        self.payload_bytes += event.size()
-        if phase == "finished":
-            assert isinstance(event, Finished)
-            self.finished = event
-        elif self._limit_bytes is not None and (self.payload_bytes > self._limit_bytes or self.head >= MAX_EVENTS):
-            raise RealtimeError(
-                "log_limit", f"The generation passed {self._limit_bytes} bytes.", limit=self._limit_bytes
-            )
+        size = event.size()
+        if phase == "content":
+            self._refuse_when_full(size)
+        self.payload_bytes += size
+        self.appended_bytes += size
         self._phase = phase
         self._entries.append(Entry(self.head + 1, at, event))
+        if isinstance(event, Finished):
+            self.finished = event
+            self._forget_derived()
         if self._waiters:
             self._wake()
         return self.head
 
-    def trim(self, seq: int) -> None:
-        """Let go of everything up to `seq`, and of its frames."""
-        count = min(seq, self.head) - self._base
-        if count < _TRIM_STRIDE:
+    def _refuse_when_full(self, size: int) -> None:
+        limit = self._limit_bytes
+        if limit is None:
             return
+        if self.payload_bytes + size > limit:
+            raise RealtimeError("log_limit", f"The generation passed {limit} bytes.", limit=limit)
+        if self.head >= MAX_EVENTS:
+            raise RealtimeError("log_limit", f"The generation passed {MAX_EVENTS} events.", limit=MAX_EVENTS)
+
+    def trim(self, seq: int) -> None:
+        """Let go of everything up to `seq`, and of its frames, once it is worth the shifting."""
+        count = min(seq, self.head) - self._base
+        if count >= _TRIM_STRIDE:
+            self._cut(count)
+
+    def trim_bytes(self, most_bytes: int, upto: int) -> None:
+        """Let go of the oldest events until the payload fits, but of none after `upto`."""
+        size, count = self.payload_bytes, 0
+        while size > most_bytes and self._base + count < upto:
+            size -= self._entries[count].event.size()
+            count += 1
+        self._cut(count)
+
+    def _cut(self, count: int) -> None:
         self.payload_bytes -= sum(entry.event.size() for entry in self._entries[:count])
         del self._entries[:count]
         self._base += count

@@ -120,14 +120,19 @@ class SessionManager:
                 `idempotency_mismatch`, or what `before_start` raises.
         """
         principal.require("start")
+        # Of what the caller sent: a `before_start` that adds the time of day must not make a repeat another request.
+        claim = Claim(idempotency_key, request.fingerprint(), exclusive=request.if_busy != "allow")
+        if idempotency_key is not None:
+            earlier = await self._bus.claimed(principal.tenant, principal.subject, claim)
+            if earlier is not None:
+                return Start(earlier, replayed=True)
         if self._before_start is not None:
             request = await self._before_start(principal, request) or request
         chosen = provider or choose_provider(self.providers, request)
         prompt = checked_prompt(request, chosen, self.policy)
         deadlines = self.policy.deadlines.shortened(request.deadlines)
         meta = new_meta(principal, request)
-        self._refuse_when_full()
-        writer = await self._create(principal, meta, request, idempotency_key)
+        writer = await self._create(principal, meta, claim, replace=request.if_busy == "replace")
         if isinstance(writer, EventLog):
             return Start(writer, replayed=True)
         writer.append(Started(meta.generation, meta.model, meta.created_ms, meta.conversation, meta.metadata))
@@ -155,26 +160,29 @@ class SessionManager:
                 "overloaded", f"{limit} generations are live already.", limit=limit, retry_after_s=_RETRY_AFTER_S
             )
 
-    async def _create(
-        self, principal: Principal, meta: Meta, request: StartRequest, key: str | None
-    ) -> Writer | EventLog:
-        """Create the log; for `if_busy=replace`, stop what is active and try once more."""
-        claim = Claim(key, request.fingerprint(), exclusive=request.if_busy != "allow")
-        try:
-            return await self._bus.create(meta, claim)
-        except RealtimeError as error:
-            active = error.error.generation
-            if error.code != "conversation_busy" or request.if_busy != "replace" or active is None:
-                raise
+    async def _create(self, principal: Principal, meta: Meta, claim: Claim, *, replace: bool) -> Writer | EventLog:
+        """Create the log; for `if_busy=replace`, after whoever is active was stopped."""
+        deadline_s = asyncio.get_running_loop().time() + _REPLACE_S
+        while True:
+            # Each time: a drain may have begun while the one before was ending.
+            self._refuse_when_full()
+            try:
+                return await self._bus.create(meta, claim)
+            except RealtimeError as error:
+                active = error.error.generation
+                if error.code != "conversation_busy" or not replace or active is None:
+                    raise
+            await self._replace(principal, active, deadline_s)
+
+    async def _replace(self, principal: Principal, active: str, deadline_s: float) -> None:
         log = await self.find(principal, active, "stop")
         await self._bus.stop(principal.tenant, active, "replaced")
         try:
-            async with asyncio.timeout(_REPLACE_S):
+            async with asyncio.timeout_at(deadline_s):
                 while log.finished is None:
                     await log.wait(log.head)
         except TimeoutError:
-            raise RealtimeError("conversation_busy", generation=active) from None
-        return await self._bus.create(meta, claim)
+            raise RealtimeError("conversation_busy", field="conversation", generation=active) from None
 
     # Find, observe, stop, erase.
 
@@ -233,9 +241,14 @@ class SessionManager:
         return [log for log in logs if principal.sees(log.meta)]
 
     async def wait_created(self, principal: Principal, name: str, known: str | None) -> None:
-        """Return when the newest log of a conversation is another than `known`."""
-        principal.require("observe")
-        await self._bus.wait_created(principal.tenant, principal.subject, name, known)
+        """Return when the newest log of a conversation that the principal sees is another than `known`."""
+        while True:
+            logs = await self.conversation(principal, name)
+            if logs and logs[-1].meta.generation != known:
+                return
+            newest = await self._bus.conversation(principal.tenant, principal.subject, name)
+            latest = newest[-1].meta.generation if newest else None
+            await self._bus.wait_created(principal.tenant, principal.subject, name, latest)
 
     async def models(self, principal: Principal) -> list[dict[str, str]]:
         """Every model that can be asked for: `id` as `start` takes it, and its provider's alias."""

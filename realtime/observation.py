@@ -72,6 +72,10 @@ class Observation:
         if self.log.meta.retain == "window":
             self.log.moved(self, seq)
 
+    def at_own_pace(self) -> None:
+        """Let a windowed log go on without it: who wants fewer events a second must not slow the others."""
+        self.log.moved(self, None)
+
     async def changed(self) -> None:
         """Return when there is something past its place, or the log is finished, or it was nudged."""
         if self.seq < self.log.head or self.log.finished is not None or self.nudge is not None:

@@ -11,6 +11,7 @@ last heard and goes back to sleep.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -30,6 +31,8 @@ _logger = logging.getLogger("realtime")
 _YIELD_BATCHES = 64
 # What a provider's stream may take to close once it was interrupted; user code may swallow a cancellation.
 _CLOSE_S = 5.0
+# How often, at the most, a session looks at its deadlines.
+_LEAST_WATCH_S = 0.02
 # English prose, by OpenAI's own rule of thumb.
 _BYTES_PER_TOKEN = 4
 # Most APIs send a delta per token, and then the deltas are the better count: code and markdown have longer tokens than
@@ -134,15 +137,17 @@ class Session:
     async def _drive(self) -> Ended:
         prompt, writer, loop = self._prompt, self._writer, asyncio.get_running_loop()
         writer.append(Attempt(n=1, provider=self._alias, model=prompt.model))
-        self._prelude = (self.log.head, self.log.payload_bytes)
+        self._prelude = (self.log.head, self.log.appended_bytes)
         batches = 0
         async with self._provider.open(prompt, self._deadlines) as stream:
             async for batch in stream:
-                self._heard = loop.time()
                 ended = self._take(batch)
                 if ended is not None:
                     return ended
+                # Until the log has room it is not the provider who is silent.
+                self._heard = math.inf
                 await writer.room()
+                self._heard = loop.time()
                 batches += 1
                 if batches % _YIELD_BATCHES == 0:
                     await asyncio.sleep(0)
@@ -179,8 +184,10 @@ class Session:
             self._interrupt(cause)
         else:
             # The first content may come at any time and bring a nearer deadline with it; looking at least once per
-            # idle period finds it no later than one period after it passed its start.
-            self._arm(min(due, loop.time() + limits.idle_s), self._watch)
+            # idle period finds it no later than one period after it passed its start. A caller who asks for a period
+            # of a nanosecond does not get a core for it.
+            now = loop.time()
+            self._arm(max(min(due, now + limits.idle_s), now + _LEAST_WATCH_S), self._watch)
 
     def _arm(self, at: float, callback: Callable[[], None]) -> None:
         """There is one timer: what is next to happen to a session that nothing happens to."""
@@ -224,7 +231,7 @@ class Session:
         """Tokens of what was said, by the log."""
         if self._prelude is None:
             return 0
-        deltas, size = self.log.head - self._prelude[0], max(self.log.payload_bytes - self._prelude[1], 0)
+        deltas, size = self.log.head - self._prelude[0], self.log.appended_bytes - self._prelude[1]
         return deltas if size <= deltas * _BYTES_PER_DELTA else -(-size // _BYTES_PER_TOKEN)
 
     def _elapsed_ms(self) -> int:
@@ -266,11 +273,15 @@ class _Presence:
         """Loop time at which it is given up; None while it is not alone."""
         return self._timer.when() if self._timer is not None else None
 
-    def changed(self, observers: int) -> None:
-        """Start the grace when the last observer leaves, end it when one comes."""
+    def changed(self, present: int, observed: bool) -> None:  # noqa: FBT001 - the log's callback
+        """Start the grace when the last reader leaves, end it when one comes.
+
+        Args:
+            observed: Whether the one who came or went is an observer; one who only waited for the end is none.
+        """
         self.close()
-        self._observed = self._observed or observers > 0
-        if observers == 0 and self._observed and self._grace_s is not None:
+        self._observed = self._observed or observed
+        if present == 0 and self._observed and self._grace_s is not None:
             self._timer = asyncio.get_running_loop().call_later(self._grace_s, self._abandoned)
 
     def close(self) -> None:

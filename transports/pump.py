@@ -53,6 +53,8 @@ class Pump:
         self._view = JsonView.of(observation.log) if options.view == "json" else None
         self._view_version = 0
         self._flushed = False
+        if self._bucket is not None or options.flush_ms:
+            observation.at_own_pace()
 
     async def run(self) -> Leaving:
         """Serve the observer until it has the terminal event or the server says goodbye.

@@ -83,6 +83,14 @@ class Page(msgspec.Struct, frozen=True):
 class Bus(Protocol):
     """Where logs live. Every method that names a log takes the tenant too: it is part of the key, not a check after."""
 
+    async def claimed(self, tenant: str, subject: str | None, claim: Claim) -> EventLog | None:
+        """The log that an earlier start with the claim's idempotency key made; None when there is none.
+
+        Raises:
+            RealtimeError: `idempotency_mismatch`.
+        """
+        ...
+
     async def create(self, meta: Meta, claim: Claim) -> Writer | EventLog:
         """Create a log, or find the one that the claim's idempotency key already made.
 
@@ -107,11 +115,15 @@ class Bus(Protocol):
         ...
 
     async def conversation(self, tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:
-        """The kept logs of one owner's conversation, oldest first."""
+        """The kept logs of a conversation that a subject (None: everyone of the tenant) may see, oldest first."""
         ...
 
     async def page(self, tenant: str, subject: str | None, before: str | None, limit: int) -> Page:
-        """The kept logs a subject (None: everyone of the tenant) may see, newest first."""
+        """The kept logs a subject (None: everyone of the tenant) may see, newest first.
+
+        Raises:
+            RealtimeError: `bad_request` when `before` is no longer kept.
+        """
         ...
 
     async def wait_created(self, tenant: str, subject: str | None, name: str, known: str | None) -> None:

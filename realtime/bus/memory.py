@@ -1,7 +1,7 @@
-"""The bus of one process: logs in a dict, append and visible in the same moment.
+"""The bus of one process: logs in a dict.
 
-All mutable state is the four dicts in `__init__`, and every method that changes them runs without awaiting, so each is
-one atomic step of the loop.
+All mutable state is in `__init__`, and every method that changes it runs without awaiting, so each is one atomic step
+of the loop.
 """
 
 import asyncio
@@ -10,78 +10,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from ..cursor import encode_epoch
 from ..errors import RealtimeError
-from ..events import AnyEvent, Finished, StoppedBy
+from ..events import StoppedBy
 from ..log import EventLog, Meta
-from .base import Claim, Page, SealResult
+from .base import Claim, Page
+from .memory_writer import MemoryWriter, Retention
 
+__all__ = ["MemoryBus", "Retention"]
 
-class Retention(msgspec.Struct, frozen=True):
-    """What is kept, and for how long.
-
-    Attributes:
-        log_limit_bytes: Payload of one log.
-        window_events: Events that a `retain="window"` log keeps behind its head.
-        ended_s: Seconds an ended log stays.
-        ended_bytes: Memory all ended logs may take; beyond it the oldest go first.
-    """
-
-    log_limit_bytes: int = 2 * 2**20
-    window_events: int = 1024
-    ended_s: float = 600.0
-    ended_bytes: int = 256 * 2**20
-
-
-# Tenant, subject, and what the subject calls it: an idempotency key or a conversation.
-_Name = tuple[str, str | None, str]
-
-
-class MemoryWriter:
-    """Appends straight into the log that observers read."""
-
-    def __init__(self, log: EventLog, retention: Retention, ended: Callable[[EventLog], None]) -> None:
-        self.log = log
-        self.stop_requested: StoppedBy | None = None
-        self._window = retention.window_events if log.meta.retain == "window" else None
-        self._ended = ended
-        self._on_stop: Callable[[StoppedBy], None] | None = None
-        self._born = time.monotonic()
-
-    def on_stop(self, callback: Callable[[StoppedBy], None]) -> None:
-        self._on_stop = callback
-        if self.stop_requested is not None:
-            callback(self.stop_requested)
-
-    def request_stop(self, by: StoppedBy) -> None:
-        """Note the first wish to stop and tell the session."""
-        if self.stop_requested is None and self.log.finished is None:
-            self.stop_requested = by
-            self.log.stopping = True
-            if self._on_stop is not None:
-                self._on_stop(by)
-
-    def append(self, event: AnyEvent) -> int:
-        seq = self.log.append(event, self._now_ms())
-        if self._window is not None:
-            self.log.trim(min(seq - self._window, self.log.slowest))
-        return seq
-
-    async def room(self) -> None:
-        if self._window is not None:
-            await self.log.wait_slowest(self.log.head - self._window)
-
-    async def seal(self, finished: Finished) -> SealResult:
-        if self.log.finished is not None:
-            return "closed"
-        self.log.append(finished, self._now_ms())
-        self._ended(self.log)
-        return "won"
-
-    def _now_ms(self) -> int:
-        return int((time.monotonic() - self._born) * 1000)
+# Tenant, subject, and the idempotency key of that subject's choosing.
+_ClaimKey = tuple[str, str | None, str]
+# Tenant and name; the logs of all its subjects that use the name are in one list, each seen by its own.
+_Conversation = tuple[str, str]
 
 
 class _Kept(NamedTuple):
@@ -89,7 +30,7 @@ class _Kept(NamedTuple):
 
     log: EventLog
     writer: MemoryWriter
-    claim: _Name | None
+    claim: _ClaimKey | None
 
 
 class MemoryBus:
@@ -105,35 +46,45 @@ class MemoryBus:
         self._epoch = 0
         self._ended_bytes = 0
         self._logs: dict[tuple[str, str], _Kept] = {}
-        # Ended logs, oldest first: when they ended and what they were charged.
+        # Ended logs, oldest first: until when they are kept and what they were charged.
         self._ended: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
-        self._claims: dict[_Name, tuple[bytes, str]] = {}
-        self._conversations: dict[_Name, list[EventLog]] = {}
-        self._created: dict[_Name, set[asyncio.Future[None]]] = {}
+        self._claims: dict[_ClaimKey, tuple[bytes, str]] = {}
+        self._conversations: dict[_Conversation, list[EventLog]] = {}
+        self._created: dict[_Conversation, set[asyncio.Future[None]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def claimed(self, tenant: str, subject: str | None, claim: Claim) -> EventLog | None:
+        self._expire()
+        return self._claimed((tenant, subject, claim.idempotency_key or ""), claim)
 
     async def create(self, meta: Meta, claim: Claim) -> MemoryWriter | EventLog:
         self._expire()
         key = None
         if claim.idempotency_key is not None:
             key = (meta.tenant, meta.subject, claim.idempotency_key)
-            if key in self._claims:
-                return self._replay(meta.tenant, *self._claims[key], claim)
-        if meta.conversation is not None and claim.exclusive:
-            self._refuse_busy((meta.tenant, meta.subject, meta.conversation))
+            earlier = self._claimed(key, claim)
+            if earlier is not None:
+                return earlier
+        if claim.exclusive:
+            self._refuse_busy(meta)
         writer = self._new_writer(meta)
         self._logs[meta.tenant, meta.generation] = _Kept(writer.log, writer, key)
         if key is not None:
             self._claims[key] = (claim.fingerprint, meta.generation)
         return writer
 
-    def _replay(self, tenant: str, fingerprint: bytes, generation: str, claim: Claim) -> EventLog:
+    def _claimed(self, key: _ClaimKey, claim: Claim) -> EventLog | None:
+        if key not in self._claims:
+            return None
+        fingerprint, generation = self._claims[key]
         if fingerprint != claim.fingerprint:
             raise RealtimeError("idempotency_mismatch", field="Idempotency-Key")
-        return self._logs[tenant, generation].log
+        return self._logs[key[0], generation].log
 
-    def _refuse_busy(self, conversation: _Name) -> None:
-        for log in reversed(self._conversations.get(conversation, [])):
-            if log.finished is None:
+    def _refuse_busy(self, meta: Meta) -> None:
+        logs = self._conversations.get((meta.tenant, meta.conversation or ""), [])
+        for log in reversed(logs):
+            if log.finished is None and log.meta.subject == meta.subject:
                 raise RealtimeError("conversation_busy", field="conversation", generation=log.meta.generation)
 
     def _new_writer(self, meta: Meta) -> MemoryWriter:
@@ -141,14 +92,13 @@ class MemoryBus:
         self._epoch = max(self._epoch + 1, int(time.time() * 1000))
         limit = None if meta.retain == "window" else self._retention.log_limit_bytes
         log = EventLog(meta, encode_epoch(self._epoch), limit_bytes=limit)
-        writer = MemoryWriter(log, self._retention, self._note_end)
         if meta.conversation is not None:
-            name = (meta.tenant, meta.subject, meta.conversation)
+            name = (meta.tenant, meta.conversation)
             self._conversations.setdefault(name, []).append(log)
             for waiter in self._created.pop(name, ()):
                 if not waiter.done():
                     waiter.set_result(None)
-        return writer
+        return MemoryWriter(log, self._retention, self._note_end)
 
     async def find(self, tenant: str, generation: str) -> EventLog | None:
         self._expire()
@@ -164,7 +114,11 @@ class MemoryBus:
 
     async def conversation(self, tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:
         self._expire()
-        return tuple(self._conversations.get((tenant, subject, name), ()))
+        return self._conversation(tenant, subject, name)
+
+    def _conversation(self, tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:
+        logs = self._conversations.get((tenant, name), ())
+        return [log for log in logs if subject is None or log.meta.subject == subject]
 
     async def page(self, tenant: str, subject: str | None, before: str | None, limit: int) -> Page:
         self._expire()
@@ -176,23 +130,29 @@ class MemoryBus:
                     return Page(logs, logs[-1].meta.generation)
                 logs.append(log)
             skipping = skipping and generation != before
+        if skipping:
+            raise RealtimeError("bad_request", "before names a generation that is no longer kept.", field="before")
         return Page(logs, None)
 
     async def wait_created(self, tenant: str, subject: str | None, name: str, known: str | None) -> None:
-        key = (tenant, subject, name)
-        logs = self._conversations.get(key)
-        if logs and logs[-1].meta.generation != known:
-            return
+        while True:
+            logs = self._conversation(tenant, subject, name)
+            if logs and logs[-1].meta.generation != known:
+                return
+            await self._wait_any((tenant, name))
+
+    async def _wait_any(self, conversation: _Conversation) -> None:
+        """Return when a log is created in the conversation, by whomever."""
         waiter = asyncio.get_running_loop().create_future()
-        self._created.setdefault(key, set()).add(waiter)
+        self._created.setdefault(conversation, set()).add(waiter)
         try:
             await waiter
         finally:
-            waiting = self._created.get(key)
+            waiting = self._created.get(conversation)
             if waiting is not None:
                 waiting.discard(waiter)
                 if not waiting:
-                    del self._created[key]
+                    del self._created[conversation]
 
     async def erase(self, tenant: str, generation: str) -> bool:
         if (tenant, generation) not in self._ended:
@@ -201,7 +161,8 @@ class MemoryBus:
         return True
 
     async def close(self) -> None:
-        return None
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _note_end(self, log: EventLog) -> None:
         key = (log.meta.tenant, log.meta.generation)
@@ -211,12 +172,19 @@ class MemoryBus:
         self._expire()
 
     def _expire(self) -> None:
+        """Forget what is kept too long or takes too much, oldest first, and come back for the next, asked or not."""
         now = self._clock()
         while self._ended:
             key, (until, _) = next(iter(self._ended.items()))
             if until > now and self._ended_bytes <= self._retention.ended_bytes:
+                if self._timer is None:
+                    self._timer = asyncio.get_running_loop().call_later(until - now, self._expire_by_timer)
                 return
             self._forget(key)
+
+    def _expire_by_timer(self) -> None:
+        self._timer = None
+        self._expire()
 
     def _forget(self, key: tuple[str, str]) -> None:
         _, charge = self._ended.pop(key)
@@ -225,7 +193,7 @@ class MemoryBus:
         if claim is not None:
             self._claims.pop(claim, None)
         if log.meta.conversation is not None:
-            name = (log.meta.tenant, log.meta.subject, log.meta.conversation)
+            name = (log.meta.tenant, log.meta.conversation)
             self._conversations[name].remove(log)
             if not self._conversations[name]:
                 del self._conversations[name]

@@ -26,7 +26,11 @@ class Links(msgspec.Struct, frozen=True):
 
 
 class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A generation as `GET` shows it; `message` only where one generation is asked for by id."""
+    """A generation as `GET` shows it; `message` only where one generation is asked for by id.
+
+    Attributes:
+        trimmed: Events at the beginning that a windowed log no longer keeps; `message` is without them.
+    """
 
     id: str
     state: State
@@ -44,6 +48,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage | None = None
     timings: Timings | None = None
     message: Message | None = None
+    trimmed: int = 0
 
 
 class StopState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,6 +99,7 @@ def resource(log: EventLog, base: str, *, whole: bool) -> Resource:
         usage=finished.usage if finished else None,
         timings=finished.timings if finished else None,
         message=assemble(entry.event for entry in log.since(0)) if whole else None,
+        trimmed=log.trimmed,
     )
 
 
@@ -111,17 +117,18 @@ def wait_preference(scope: Scope) -> int | None:
 async def wait_finished(log: EventLog, receive: Receive, timeout_s: float) -> None:
     """Return when the log is finished, the client has gone or the time is over.
 
-    Who waits is an observer: a batch caller that hangs up has left like any other, and nobody pays for nothing.
+    Who waits is present, so nothing is stopped under it. One that hangs up has left like any observer, and nobody pays
+    for nothing; one whose time is over asked how far it is, and may ask again.
     """
     waiter = object()
-    log.attach(waiter, log.head)
-    tasks = {asyncio.ensure_future(_finished(log)), asyncio.ensure_future(_disconnected(receive))}
+    log.attach(waiter, None)
+    ended, left = asyncio.ensure_future(_finished(log)), asyncio.ensure_future(_disconnected(receive))
     try:
-        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, left}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        log.detach(waiter)
-        for task in tasks:
-            task.cancel()
+        log.detach(waiter, gone=left.done())
+        ended.cancel()
+        left.cancel()
 
 
 async def _finished(log: EventLog) -> None:

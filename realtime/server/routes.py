@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route, WebSocketRoute
 
+from realtime.errors import RealtimeError
 from realtime.principal import Principal
 from transports.codec import json_line
 
@@ -56,6 +57,15 @@ def _principal(service: Service) -> Any:
     return Depends(principal)
 
 
+def _place(before: str | None, names: list[str]) -> int:
+    """Where a page begins; raises `bad_request` when the one before it is no longer kept."""
+    if before is None:
+        return 0
+    if before not in names:
+        raise RealtimeError("bad_request", "before names a generation that is no longer kept.", field="before")
+    return names.index(before) + 1
+
+
 def _json(value: object, **headers: str) -> Response:
     return Response(json_line(value), media_type="application/json", headers={"Cache-Control": "no-store", **headers})
 
@@ -71,8 +81,7 @@ def _add_generations(router: APIRouter, service: Service) -> None:
         if query.conversation is not None:
             logs = await sessions.conversation(principal, conversation_name(query.conversation))
             newest = list(reversed(logs))
-            names = [log.meta.generation for log in newest]
-            first = names.index(query.before) + 1 if query.before in names else 0
+            first = _place(query.before, [log.meta.generation for log in newest])
             shown, rest = newest[first : first + query.limit], newest[first + query.limit :]
             following = shown[-1].meta.generation if rest and shown else None
         else:

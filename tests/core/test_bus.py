@@ -1,7 +1,7 @@
 """The contract of a bus, over every implementation, and what only the memory bus promises."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -20,9 +20,11 @@ BUSES: dict[str, MakeBus] = {"memory": MemoryBus}
 
 
 @pytest.fixture(params=sorted(BUSES))
-def bus(request: pytest.FixtureRequest) -> Bus:
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     """One of each."""
-    return BUSES[request.param]()
+    made = BUSES[request.param]()
+    yield made
+    await made.close()
 
 
 def meta(
@@ -105,8 +107,10 @@ async def test_a_repeat_finds_the_first(bus: Bus) -> None:
     """The same key and body lead to the first log, for the same subject only."""
     claim = Claim("key", b"body")
     first = await created(bus, meta(1), claim)
-    again = await bus.create(meta(2), claim)
-    assert again is first.log or (isinstance(again, EventLog) and again.meta == first.log.meta)
+    for again in (await bus.create(meta(2), claim), await bus.claimed("t", None, claim)):
+        assert isinstance(again, EventLog)
+        assert again.meta == first.log.meta
+    assert await bus.claimed("t", "someone", claim) is None
     assert not isinstance(await bus.create(meta(3, subject="someone"), claim), EventLog)
 
 
@@ -132,13 +136,15 @@ async def test_a_busy_conversation_names_who_is_active(bus: Bus) -> None:
 
 
 async def test_a_conversation_lists_its_logs(bus: Bus) -> None:
-    """Oldest first, of this owner only."""
+    """Oldest first; a subject sees its own, a server-side key all of its tenant's."""
     for number in (1, 2):
-        await (await created(bus, meta(number, name="c"))).seal(DONE)
+        await (await created(bus, meta(number, name="c", subject="s"))).seal(DONE)
     await created(bus, meta(3, name="c", subject="another"))
-    logs = await bus.conversation("t", None, "c")
-    assert [log.meta.created_ms for log in logs] == [1, 2]
+    for subject, expected in (("s", [1, 2]), ("another", [3]), (None, [1, 2, 3])):
+        logs = await bus.conversation("t", subject, "c")
+        assert [log.meta.created_ms for log in logs] == expected
     assert not await bus.conversation("t", None, "unknown")
+    assert not await bus.conversation("other", None, "c")
 
 
 async def test_the_next_of_a_conversation_is_waited_for(bus: Bus) -> None:
@@ -166,6 +172,9 @@ async def test_pages_are_newest_first_and_complete(bus: Bus) -> None:
     assert seen == [6, 5, 4, 3, 2, 1, 0]
     assert [log.meta.created_ms for log in (await bus.page("t", "s", None, 9)).logs] == [5, 3, 1]
     assert not (await bus.page("other", None, None, 9)).logs
+    with pytest.raises(RealtimeError) as caught:
+        await bus.page("t", None, "f" * 32, 9)
+    assert caught.value.error.field == "before"
 
 
 async def test_only_what_ended_can_be_erased(bus: Bus) -> None:
@@ -206,6 +215,33 @@ async def test_a_window_never_trims_what_a_reader_needs() -> None:
     for number in range(1000):
         writer.append(Text(str(number)))
     assert writer.log.trimmed <= 2
+
+
+async def test_a_window_is_bounded_in_bytes_too() -> None:
+    """Few large events weigh as much as many small ones, with a reader that is waited for and without."""
+    bus = MemoryBus(Retention(window_events=1000, log_limit_bytes=100_000))
+    writer = await created(bus, meta(1, retain="window"))
+    for _ in range(50):
+        writer.append(Text("x" * 10_000))
+        assert writer.log.payload_bytes <= 110_000
+    writer.log.attach("reader", writer.log.head)
+    for _ in range(11):
+        writer.append(Text("x" * 10_000))
+    waiting = asyncio.ensure_future(writer.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    writer.log.moved("reader", writer.log.head)
+    await asyncio.wait_for(waiting, 20)
+    assert writer.log.payload_bytes <= 100_000
+
+
+async def test_ended_logs_go_without_being_asked_for() -> None:
+    """What is kept too long goes by itself, though nobody calls."""
+    bus = MemoryBus(Retention(ended_s=0.01))
+    await (await created(bus, meta(1))).seal(DONE)
+    while bus._logs:  # noqa: ASYNC110 - it is the absence of calls that is tested
+        await asyncio.sleep(0.001)
+    await bus.close()
 
 
 async def test_ended_logs_go_by_time_and_by_bytes() -> None:

@@ -133,9 +133,23 @@ def test_payload_is_counted_in_bytes_and_bounded() -> None:
     with pytest.raises(RealtimeError) as caught:
         log.append(Text("x"), 3)
     assert caught.value.code == "log_limit"
-    assert log.head == 3
+    assert (log.head, log.payload_bytes, log.appended_bytes) == (3, prelude + 10, prelude + 10)
     log.append(Finished("failed", error=caught.value.error), 4)
     assert log.state == "finished"
+
+
+def test_the_number_of_events_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the sentence names that limit, not the other."""
+    monkeypatch.setattr("realtime.log.MAX_EVENTS", 3)
+    log = make_log([Text("a")])
+    with pytest.raises(RealtimeError, match="3 events") as caught:
+        log.append(Text("b"), 3)
+    assert caught.value.error.limit == 3
+
+
+def test_what_is_no_content_is_not_limited() -> None:
+    """A start with long metadata is in the log, however small its limit."""
+    assert make_log(limit_bytes=1).head == 2
 
 
 @pytest.mark.parametrize(
@@ -189,29 +203,41 @@ async def test_cancelling_one_waiter_leaves_the_others() -> None:
     await asyncio.wait_for(second, 5)
 
 
-async def test_the_slowest_reader_is_waited_for() -> None:
-    """A windowed writer waits until every reader is past the place, or has left."""
+async def test_a_reader_that_moves_or_leaves_is_noticed() -> None:
+    """A windowed writer waits for its slowest reader, and not for those who go at their own pace."""
     log = make_log([Text("a"), Text("b")], retain="window")
     log.attach("slow", 0)
     log.attach("fast", 4)
-    waiting = asyncio.ensure_future(log.wait_slowest(3))
-    await asyncio.sleep(0)
-    log.moved("slow", 2)
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    log.detach("slow")
-    await asyncio.wait_for(waiting, 5)
+    log.attach("waiter", None)
+    for place, slowest in ((2, 2), (None, 4)):
+        waiting = asyncio.ensure_future(log.wait_moved())
+        await asyncio.sleep(0)
+        log.moved("slow", place)
+        await asyncio.wait_for(waiting, 20)
+        assert log.slowest == slowest
+    log.moved("slow", 3)
+    assert log.slowest == 4
+
+
+def test_bytes_can_be_trimmed_too() -> None:
+    """The oldest go until the rest fits, and none that a reader needs."""
+    log = make_log([Text("x" * 100)] * 10, limit_bytes=None, retain="window")
+    log.trim_bytes(350, 6)
+    assert log.trimmed == 6
+    log.trim_bytes(350, log.head)
+    assert (log.trimmed, log.payload_bytes) == (9, 300)
 
 
 def test_presence_is_told() -> None:
-    """Whoever drives a log hears how many observe it, each time that changes."""
-    log, heard = make_log(), list[int]()
-    log.on_presence = heard.append
+    """Whoever drives a log hears how many are present, and whether it was an observer who came or left."""
+    log, heard = make_log(), list[tuple[int, bool]]()
+    log.on_presence = lambda present, observed: heard.append((present, observed))
     log.attach("a", 0)
-    log.attach("b", 0)
+    log.attach("b", None)
     log.detach("a")
     log.detach("a")
-    assert heard == [1, 2, 1]
+    log.detach("b", gone=False)
+    assert heard == [(1, True), (2, False), (1, True), (0, False)]
 
 
 def test_repr_shows_the_state() -> None:

@@ -137,6 +137,70 @@ async def test_a_repeat_is_the_first(fixture: Fixture) -> None:
     assert caught.value.code == "idempotency_mismatch"
 
 
+async def test_a_repeat_is_found_when_nothing_can_be_started() -> None:
+    """A client that lost its answer finds its generation on a full server, and on one that drains."""
+    fixture = Fixture(Policy(max_live=1))
+    first = await fixture.start(key="k")
+    fixture.sessions.draining = True
+    assert await fixture.start(key="k") == first
+    assert (await fixture.refusal()).code == "draining"
+    await fixture.sessions.close()
+
+
+async def test_a_repeat_is_of_what_was_sent() -> None:
+    """A before_start that changes every request does not make a repeat another one."""
+    count = 0
+
+    async def before(principal: Principal, asked: StartRequest) -> StartRequest:
+        nonlocal count
+        count += 1
+        return request(prompt=f"changed {count}")
+
+    sessions = SessionManager({"demo": ScriptedProvider()}, before_start=before)
+    first = await sessions.start(ANONYMOUS, request(), idempotency_key="k")
+    again = await sessions.start(ANONYMOUS, request(), idempotency_key="k")
+    assert (again.replayed, again.log) == (True, first.log)
+    await sessions.close()
+
+
+async def test_many_replacements_at_once_leave_one(fixture: Fixture) -> None:
+    """Each stops the one before it; none is told that the conversation is busy."""
+    await fixture.start(conversation="c")
+    made = await asyncio.gather(*(fixture.start(conversation="c", if_busy="replace") for _ in range(4)))
+    logs = await fixture.sessions.conversation(ANONYMOUS, "c")
+    assert len(made) == 4
+    assert [log.finished is None for log in logs] == [False] * 4 + [True]
+
+
+async def test_a_replacement_does_not_outlive_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waits for its predecessor to end starts nothing when the server drains meanwhile."""
+    monkeypatch.setattr("realtime.sessions._CLOSE_S", 0.1)
+    fixture = Fixture()
+    fixture.provider.stuck = 1
+    first = await fixture.start(conversation="c")
+    await asyncio.wait_for(fixture.provider.opened.wait(), 20)
+    log = await fixture.sessions.find(ANONYMOUS, first)
+    replacing = asyncio.ensure_future(fixture.refusal(conversation="c", if_busy="replace"))
+    asyncio.get_running_loop().call_soon(lambda: setattr(fixture.sessions, "draining", True))
+    assert (await asyncio.wait_for(replacing, 20)).code == "draining"
+    assert log.finished is not None
+    await fixture.sessions.close()
+
+
+async def test_one_who_may_see_one_generation_waits_in_peace(fixture: Fixture) -> None:
+    """A newer one that it does not see is no reason to wake it, again and again."""
+    first = await fixture.start(conversation="c")
+    await fixture.start(conversation="c", if_busy="allow")
+    narrow = Principal(only=first)
+    waiting = asyncio.ensure_future(fixture.sessions.wait_created(narrow, "c", first))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await fixture.start(conversation="c", if_busy="allow")
+    done, _ = await asyncio.wait({waiting}, timeout=0.05)
+    assert not done
+    waiting.cancel()
+
+
 async def test_a_busy_conversation_rejects_replaces_or_allows(fixture: Fixture) -> None:
     """By the request's own choice; who was replaced knows it."""
     first = await fixture.start(conversation="c")
@@ -251,9 +315,10 @@ async def test_any_generator_can_be_driven(fixture: Fixture) -> None:
     assert started.log.finished is not None
 
 
+@pytest.mark.timeout(180)
 async def test_a_million_rows_pass_through_a_window() -> None:
     """retain="window" keeps what the slowest observer still needs, however much went through."""
-    rows = 100_000
+    rows = 1_000_000
 
     async def query(prompt: Prompt) -> AsyncIterator[object]:
         for number in range(rows):

@@ -267,6 +267,38 @@ async def test_nobody_asks_without_need(grace_s: float | None, came: int) -> Non
     assert running.asked.empty()
 
 
+async def test_a_tiny_deadline_does_not_cost_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However short the period that is asked for, deadlines are looked at a bounded number of times."""
+    looks = 0
+    watch = Session._watch
+
+    def counted(session: Session) -> None:
+        nonlocal looks
+        looks += 1
+        watch(session)
+
+    monkeypatch.setattr(Session, "_watch", counted)
+    _, writer = await make_writer()
+    await Running(writer, ScriptedProvider(), deadlines=Deadlines(idle_s=1e-9, first_event_s=0.2)).end()
+    assert looks < 30
+
+
+async def test_waiting_for_room_is_not_the_provider_s_silence() -> None:
+    """A windowed log whose reader is slow holds the generator, and no deadline is blamed on it."""
+    bus = MemoryBus(Retention(window_events=2))
+    writer = await bus.create(make_meta(retain="window"), Claim())
+    assert not isinstance(writer, EventLog)
+    writer.append(STARTED)
+    writer.log.attach("slow", 0)
+    said: Batch = [Text(word) for word in "abcdef"]
+    running = Running(writer, ScriptedProvider(said, [Ended("stop")]), deadlines=Deadlines(idle_s=0.05))
+    await writer.log.wait(7)
+    done, _ = await asyncio.wait({running.task}, timeout=0.2)
+    assert not done
+    writer.log.detach("slow")
+    assert (await running.end()).outcome == "completed"
+
+
 async def test_a_generator_that_never_awaits_lets_others_run() -> None:
     """A provider whose batches are always ready does not starve the loop."""
     _, writer = await make_writer()

@@ -101,6 +101,15 @@ async def test_a_caller_that_hangs_up_while_it_waits_has_left() -> None:
         assert finished.stopped_by == "disconnect"
 
 
+async def test_a_caller_that_polls_is_not_missed() -> None:
+    """A wait whose time is over is no departure: a batch caller that asks again finds its generation going on."""
+    async with serving() as server:
+        answer = await post(server.address, {**ENDLESS, "grace": 0.01}, prefer="wait=0")
+        log = await server.log(answer.json()["id"])
+        await server.reached(log.meta.generation, log.head + 10)
+        assert log.finished is None
+
+
 async def test_lists_are_paged_newest_first() -> None:
     """Following next gives each once; a conversation's list is its own."""
     async with serving() as server:
@@ -117,6 +126,8 @@ async def test_lists_are_paged_newest_first() -> None:
                     break
                 before = f"&before={page['next']}"
             assert seen == expected
+            lost = await request(server.address, "GET", f"/v1/generations?{query}before={'f' * 32}")
+            assert (lost.status, lost.json()["field"]) == (400, "before")
 
 
 async def test_an_ended_generation_can_be_erased() -> None:
