@@ -9,6 +9,7 @@ import msgspec
 from ..errors import RealtimeError
 from ..policy import Deadlines
 from ..prompt import Message, NamedTool, Prompt, ReasoningPart, TextPart, ToolCallPart
+from .address import split_credentials
 from .anthropic_chunks import MessagesTranslator
 from .base import ProviderStream
 from .model_names import ModelNames
@@ -25,16 +26,17 @@ class AnthropicProvider:
     """See `Provider`.
 
     Args:
-        base_url: Of a proxy; Anthropic's own when None.
+        base_url: Of a proxy; Anthropic's own when None. A user and password in it are sent beside the key.
         max_connections: Streams at once; one more waits for a place until `connect_s` is over.
     """
 
     def __init__(self, api_key: str, base_url: str | None = None, *, max_connections: int = 1000) -> None:
+        url, credentials = split_credentials(base_url or _ANTHROPIC_URL)
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,
-            base_url=base_url or _ANTHROPIC_URL,
+            base_url=url,
             max_retries=0,
-            default_headers={"Accept-Encoding": "identity"},
+            default_headers={"Accept-Encoding": "identity", **credentials},
             http_client=anthropic.DefaultAioHttpClient(limits=limits(max_connections), follow_redirects=False),
             open_telemetry=False,
         )
@@ -47,7 +49,7 @@ class AnthropicProvider:
             if getattr(prompt, name) is not None:
                 raise RealtimeError("bad_request", f"Anthropic's API takes no {name} any more.", field=name)
         for index, message in enumerate(prompt.messages):
-            for part in message.content:
+            for part in () if isinstance(message.content, str) else message.content:
                 if isinstance(part, ToolCallPart) and not isinstance(_parsed(part.arguments), dict):
                     field = f"messages[{index}].content"
                     raise RealtimeError("bad_request", f"The arguments of call {part.call} are no object.", field=field)

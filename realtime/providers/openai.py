@@ -11,6 +11,7 @@ import openai
 from ..errors import RealtimeError
 from ..policy import Deadlines
 from ..prompt import JsonFormat, Message, NamedTool, Prompt, TextPart, ToolCallPart
+from .address import split_credentials
 from .base import ProviderStream
 from .model_names import ModelNames
 from .openai_chunks import ChatTranslator
@@ -25,17 +26,19 @@ class OpenAIProvider:
     """See `Provider`.
 
     Args:
-        base_url: Of a compatible server; OpenAI's own when None.
+        base_url: Of a compatible server; OpenAI's own when None. A user and password in it are sent, in place of the
+            key: a request has one Authorization header, and who wrote them there has a proxy that wants them.
         max_connections: Streams at once; one more waits for a place until `connect_s` is over.
     """
 
     def __init__(self, api_key: str | None, base_url: str | None = None, *, max_connections: int = 1000) -> None:
         self._compatible = base_url is not None
+        url, credentials = split_credentials(base_url or _OPENAI_URL)
         self._client = openai.AsyncOpenAI(
             api_key=api_key or _NO_KEY,
-            base_url=base_url or _OPENAI_URL,
+            base_url=url,
             max_retries=0,
-            default_headers={"Accept-Encoding": "identity"},
+            default_headers={"Accept-Encoding": "identity", **credentials},
             http_client=openai.DefaultAioHttpClient(limits=limits(max_connections), follow_redirects=False),
         )
         if self._compatible:

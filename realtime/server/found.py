@@ -7,6 +7,7 @@ A provider is added with one line in `find_providers`; whoever needs more than t
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from realtime.providers.address import shown_url
 from realtime.providers.anthropic import AnthropicProvider
 from realtime.providers.base import Provider
 from realtime.providers.demo import DemoProvider
@@ -31,11 +32,11 @@ def find_providers(env: Mapping[str, str], *, demo: bool | None) -> list[Found]:
     openai_key, openai_url = env.get("OPENAI_API_KEY") or None, env.get("OPENAI_BASE_URL") or None
     if openai_key or openai_url:
         named = [name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if env.get(name)]
-        where = f" at {openai_url}" if openai_url else ""
+        where = f" at {shown_url(openai_url)}" if openai_url else ""
         found.append(Found("openai", OpenAIProvider(openai_key, openai_url), f"{' and '.join(named)}{where}"))
     anthropic_key, anthropic_url = env.get("ANTHROPIC_API_KEY") or None, env.get("ANTHROPIC_BASE_URL") or None
     if anthropic_key:
-        where = f" at {anthropic_url}" if anthropic_url else ""
+        where = f" at {shown_url(anthropic_url)}" if anthropic_url else ""
         found.append(Found("anthropic", AnthropicProvider(anthropic_key, anthropic_url), f"ANTHROPIC_API_KEY{where}"))
     if demo or (demo is None and not found):
         found.append(Found("demo", DemoProvider(), "built in, needs no key"))

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from .app import Application
 from .log_format import configure_logging
@@ -59,10 +60,15 @@ def _is_loopback(host: str) -> bool:
 def _greet(application: Application, address: tuple[str, int]) -> None:
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     for found in application.found:
-        _console.print(f"  provider [bold]{found.alias}[/bold]  {found.source}")
-    _console.print(f"  listening on [bold]http://{host}:{address[1]}[/bold]  (API reference at /docs)")
+        _say(f"  provider [bold]{found.alias}[/bold]  {escape(found.source)}")
+    _say(f"  listening on [bold]http://{escape(host)}:{address[1]}[/bold]  (API reference at /docs)")
 
 
 def _fail(sentence: str) -> NoReturn:
-    _console.print(f"[red]error:[/red] {sentence}", soft_wrap=True)
+    _say(f"[red]error:[/red] {escape(sentence)}")
     sys.exit(2)
+
+
+def _say(line: str) -> None:
+    """One line, however long: who reads it from a pipe looks for whole URLs."""
+    _console.print(line, soft_wrap=True)

@@ -77,15 +77,23 @@ class Settings(BaseSettings):
             raise ValueError("host is empty")
         return host
 
+    @field_validator("api_key")
+    @classmethod
+    def _one_word(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            _refuse_whitespace(key.get_secret_value().strip(), "It")
+        return key
+
     def key(self) -> str | None:
-        """The key callers must send, from the variable or the file.
+        """The key callers must send, from the variable or the file; a blank variable is none.
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: It holds no key: an empty file must not open the server to everyone.
+            ValueError: It holds no key, or one that no header can carry: neither may open the server to everyone.
         """
-        if self.api_key is not None:
-            return self.api_key.get_secret_value().strip() or None
+        given = self.api_key.get_secret_value().strip() if self.api_key is not None else ""
+        if given:
+            return given
         if self.api_key_file is None:
             return None
         try:
@@ -94,6 +102,7 @@ class Settings(BaseSettings):
             raise ValueError("The file is not text.") from None
         if not key:
             raise ValueError("The file holds no key.")
+        _refuse_whitespace(key, "The file")
         return key
 
     def policy(self) -> Policy:
@@ -115,6 +124,12 @@ class Settings(BaseSettings):
             retry_ms=self.retry_ms,
             max_streams=self.max_streams,
         )
+
+
+def _refuse_whitespace(key: str, holder: str) -> None:
+    """A key of several words is a file of several keys, or a mistake; no caller could send it."""
+    if any(character.isspace() for character in key):
+        raise ValueError(f"{holder} holds a key with whitespace in it.")
 
 
 def split_list(text: str) -> tuple[str, ...]:

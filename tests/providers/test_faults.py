@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from typing import Any
@@ -16,6 +17,7 @@ from realtime.errors import ERRORS, RealtimeError
 from realtime.events import Text
 from realtime.policy import Deadlines
 from realtime.prompt import Message, Prompt
+from realtime.providers.address import shown_url, split_credentials
 from realtime.providers.anthropic import AnthropicProvider
 from realtime.providers.base import Provider
 from realtime.providers.faults import (
@@ -213,6 +215,25 @@ async def test_connecting_takes_too_long(upstream: Upstream, kind: str) -> None:
         heard = await hear(provider, deadlines=Deadlines(connect_s=0.05))
     assert heard.code == "timeout_connect"
     await provider.close()
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+async def test_credentials_in_the_url(upstream: Upstream, kind: str) -> None:
+    """A user and password in the base URL reach the server as Basic, percent-decoded, and the generation comes."""
+    upstream.reply = Reply(messages.text("x") if kind == "anthropic" else chat.text("x"))
+    provider = made(kind, upstream.url.replace("://", "://user:p%40ss@"))
+    heard = await hear(provider)
+    await provider.close()
+    assert (heard.message.text, heard.error) == ("x", None)
+    (exchange,) = upstream.exchanges
+    assert exchange.headers["authorization"] == "Basic " + b64encode(b"user:p@ss").decode()
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "nonsense", "http://user:pass@", ""])
+def test_a_url_that_is_none_is_shown_without_secrets(url: str) -> None:
+    """Whatever was given for a URL, what is shown of it holds no password."""
+    assert "pass" not in shown_url(url)
+    assert split_credentials(url)[0] == url.replace("user:pass@", "")
 
 
 def _echo(exchange: Exchange) -> dict[str, Any]:

@@ -245,6 +245,24 @@ def test_key_wins_over_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert _settings().key() == "variable-k3y"
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_key_does_not_hide_the_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, blank: str) -> None:
+    """A variable that is set to nothing, as compose files do, is as good as absent."""
+    (tmp_path / "key").write_text("file-k3y\n")
+    monkeypatch.setenv("REALTIME_API_KEY", blank)
+    monkeypatch.setenv("REALTIME_API_KEY_FILE", str(tmp_path / "key"))
+    assert _settings().key() == "file-k3y"
+
+
+@pytest.mark.parametrize("key", ["tw0 words", "tw0\twords", "tw0\nlines"])
+def test_a_key_with_whitespace(serve: Callable[..., Result], tmp_path: Path, key: str) -> None:
+    """No caller could send it; it is refused from the variable and from the file, and not repeated."""
+    (tmp_path / "key").write_text(key)
+    for result in (serve(REALTIME_API_KEY=key), serve("--api-key-file", str(tmp_path / "key"))):
+        assert_refused(result, "api_key", "whitespace")
+        assert "tw0" not in result.output
+
+
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe\x00"])
 def test_unusable_key_file(serve: Callable[..., Result], tmp_path: Path, content: bytes) -> None:
     """A file without a key must not open the server to everyone."""
@@ -281,6 +299,18 @@ def test_greeting(serve: Callable[..., Result]) -> None:
     assert re.search(r"listening on http://127\.0\.0\.1:[1-9][0-9]+ ", result.stderr)
     assert "s3cret" not in result.output
     assert "demo" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["OPENAI", "ANTHROPIC"])
+def test_greeting_with_credentials_in_a_url(serve: Callable[..., Result], name: str) -> None:
+    """Of a provider's URL neither the password nor the query is shown, and however long, it stays on its line."""
+    path = "/".join(["long"] * 60)
+    variables = {f"{name}_API_KEY": "k", f"{name}_BASE_URL": f"http://us3r:s3cret@[::1]:1/{path}?key=s3cret"}
+    result = serve(**variables)
+    assert result.exit_code == 0
+    assert f" at http://[::1]:1/{path}\n" in result.stderr
+    assert "s3cret" not in result.output
+    assert "us3r" not in result.output
 
 
 def test_defaults() -> None:
