@@ -65,9 +65,12 @@ class Metrics:
         self._tokens = Counter(
             "realtime_tokens", "Tokens, by direction", (*by_model, "direction", "estimated"), registry=registry
         )
-        self._stops = Counter("realtime_stops", "Requested stops", ("by", "state"), registry=registry)
+        self._stops = Counter("realtime_stops", "Requested stops", (*by_model, "by", "state"), registry=registry)
         self._left = Counter(
-            "realtime_observations_ended", "Observations that ended", ("wire", "state", "why"), registry=registry
+            "realtime_observations_ended",
+            "Observations that ended",
+            (*by_model, "wire", "state", "why"),
+            registry=registry,
         )
 
     def __call__(self, record: Record, /) -> None:
@@ -76,13 +79,13 @@ class Metrics:
                 self._live.inc()
             case FirstEvent(meta, after_ms):
                 self._first.labels(*self._label(meta)).observe(after_ms / 1000)
-            case StopRequested(by=by, state=state):
-                self._stops.labels(by, state).inc()
+            case StopRequested(meta, by, state):
+                self._stops.labels(*self._label(meta), by, state).inc()
             case ObservationStarted(wire=wire):
                 self._observers.labels(wire).inc()
-            case ObservationEnded(wire=wire, state=state, why=why):
+            case ObservationEnded(meta, wire, state, why):
                 self._observers.labels(wire).dec()
-                self._left.labels(wire, state, why).inc()
+                self._left.labels(*self._label(meta), wire, state, why).inc()
             case GenerationEnded(summary):
                 self._live.dec()
                 self._end(summary)

@@ -15,11 +15,14 @@ from .sockets import refuse_handshake
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# Probes and scrapers ask by address, a pod's or a container's, which nobody can list beforehand; what these answer says
+# nothing of anyone.
+PROBES = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Guard:
-    """Refuses foreign Hosts with 421 and foreign Origins with 403, over HTTP and WebSocket.
+    """Refuses foreign Hosts with 421, but for probes, and foreign Origins with 403, over HTTP and WebSocket.
 
     Args:
         hosts: Host names that are ours, without ports; `*` for any.
@@ -45,19 +48,20 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> RealtimeError | None:
         hosts = [host.lower() for host in _values(scope, b"host")]
-        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+        is_probe = scope["type"] == "http" and scope["path"] in PROBES
+        if not is_probe and (len(hosts) != 1 or not self._is_ours(hosts[0])):
             return RealtimeError("misdirected", "This server does not answer for that Host.", field="Host")
         origins = _values(scope, b"origin")
-        if len(origins) <= 1 and all(self._is_welcome(origin, hosts[0]) for origin in origins):
+        if len(origins) <= 1 and all(self._is_welcome(origin, hosts) for origin in origins):
             return None
         return RealtimeError("forbidden", "Pages of that Origin may not use this server.", field="Origin")
 
-    def _is_welcome(self, origin: str, host: str) -> bool:
+    def _is_welcome(self, origin: str, hosts: list[str]) -> bool:
         if origin in self._origins or "*" in self._origins:
             return True
         # A browser writes exactly scheme, host and port, so comparing text is enough, and safer than parsing.
         scheme, _, rest = origin.partition("://")
-        return scheme in ("http", "https") and rest.lower() == host
+        return scheme in ("http", "https") and [rest.lower()] == hosts
 
     def _is_ours(self, host: str) -> bool:
         if "*" in self._hosts:

@@ -10,6 +10,8 @@ from realtime.errors import RealtimeError
 
 from .service import Service
 
+# What is true of this moment is true of no other.
+_NO_STORE = {"Cache-Control": "no-store"}
 _DRAINING: dict[str, Any] = {
     "description": "It is shutting down",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -24,18 +26,20 @@ def create_health(service: Service, registry: CollectorRegistry) -> APIRouter:
     @router.get("/livez", summary="The process answers")
     @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="The process answers")
-    async def alive() -> dict[str, str]:
+    async def alive(response: Response) -> dict[str, str]:
+        response.headers.update(_NO_STORE)
         return {"status": "ok"}
 
     @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="New generations are taken; 503 while draining", responses={503: _DRAINING})
-    async def ready() -> dict[str, str]:
+    async def ready(response: Response) -> dict[str, str]:
+        response.headers.update(_NO_STORE)
         if service.sessions.draining:
             raise RealtimeError("draining", retry_after_s=5)
         return {"status": "ready"}
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST, **_NO_STORE})
 
     return router

@@ -1,5 +1,6 @@
 """Metrics: what the records add up to, and that no caller can make them grow."""
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from realtime.errors import RealtimeError
@@ -57,8 +58,9 @@ def test_every_record_moves_its_metric() -> None:
     assert value("generation_duration_seconds_sum", **labels, outcome="completed") == 2
     assert value("generations_total", **labels, outcome="completed", code="stop") == 1
     assert value("tokens_total", **labels, direction="output", estimated="false") == 100
-    assert value("stops_total", by="owner", state="streaming") == 1
-    assert value("observations_ended_total", wire="sse", state="streaming", why="disconnected") == 1
+    assert value("stops_total", **labels, by="owner", state="streaming") == 1
+    left = {"wire": "sse", "state": "streaming", "why": "disconnected"}
+    assert value("observations_ended_total", **labels, **left) == 1
 
 
 def test_a_failure_is_counted_by_its_code() -> None:
@@ -75,8 +77,12 @@ def test_models_that_callers_invent_are_counted_as_other() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     for number in range(MAX_MODELS * 3):
+        meta = msgspec.structs.replace(make_meta(), model=f"demo/model-{number}")
+        metrics(StopRequested(meta, "owner", "streaming"))
+        metrics(ObservationEnded(meta, "sse", "streaming", "disconnected"))
         metrics(GenerationEnded(summary(f"model-{number}")))
     families = {family.name: family for family in registry.collect()}
-    models = {sample.labels["model"] for sample in families["realtime_generations"].samples}
-    assert len(models) == MAX_MODELS + 1
-    assert "other" in models
+    for name in ("generations", "stops", "observations_ended"):
+        models = {sample.labels["model"] for sample in families[f"realtime_{name}"].samples}
+        assert len(models) == MAX_MODELS + 1
+        assert "other" in models

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from realtime.server.guard import PROBES
 from tests.support.server import RunningServer, serving
 
 from .refusals import Answer, ask, assert_problem, connected, handshake_bytes, read_answer, request_bytes
@@ -137,7 +138,7 @@ async def test_own_origin(server: RunningServer) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/", "/docs", "/assets/icon.svg", "/openapi.json", "/livez", "/readyz", "/metrics", "/v1/generations", "/nope"],
+    ["/", "/docs", "/assets/icon.svg", "/openapi.json", "/livez/", "/metricsx", "/v1/generations", "/nope"],
 )
 async def test_every_route(server: RunningServer, target: str) -> None:
     """No route is left out, not even one that is not there."""
@@ -145,6 +146,19 @@ async def test_every_route(server: RunningServer, target: str) -> None:
     assert_problem(await ask(server.address, foreign), "misdirected", "Host")
     foreign = request_bytes(server.address, "GET", target, {"Origin": "http://example.com"})
     assert_problem(await ask(server.address, foreign), "forbidden", "Origin")
+
+
+@pytest.mark.parametrize("target", sorted(PROBES))
+async def test_probes(server: RunningServer, target: str) -> None:
+    """A probe asks by the address of a pod and is answered, by no cache; a page of another origin is not."""
+    answer = await ask(server.address, request_bytes(server.address, "GET", target, {"Host": "10.0.0.7:8000"}))
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+    headers = {"Host": "10.0.0.7:8000", "Origin": "http://example.com"}
+    assert_problem(
+        await ask(server.address, request_bytes(server.address, "GET", target, headers)), "forbidden", "Origin"
+    )
+    handshake = handshake_bytes(server.address, [("Host", "10.0.0.7:8000")], target=target)
+    assert_problem(await ask(server.address, handshake), "misdirected", "Host")
 
 
 async def test_a_foreign_start_is_not_read(server: RunningServer) -> None:
@@ -167,15 +181,15 @@ async def test_allowed_hosts() -> None:
             ("xapi.example.com", 421),
             ("api.example.com.evil.example", 421),
         ]:
-            answer = await ask(server.address, request_bytes(server.address, "GET", "/livez", {"Host": host}))
+            answer = await ask(server.address, request_bytes(server.address, "GET", "/v1/models", {"Host": host}))
             assert answer.status == status, host
 
 
 async def test_any_host() -> None:
     """A star is for whoever has a proxy that checks; two Hosts are still one too many."""
     async with serving(allowed_hosts="*") as server:
-        assert (await ask(server.address, request_bytes(server.address, "GET", "/livez", {"Host": "x"}))).status == 200
-        twice = request_bytes(server.address, "GET", "/livez", [("Host", "x"), ("Host", "y")])
+        assert (await ask(server.address, request_bytes(server.address, "GET", "/docs", {"Host": "x"}))).status == 200
+        twice = request_bytes(server.address, "GET", "/docs", [("Host", "x"), ("Host", "y")])
         assert (await ask(server.address, twice)).status in (400, 421)
 
 
@@ -210,7 +224,7 @@ async def test_preflight() -> None:
 async def test_connection_is_usable_after_a_refusal(server: RunningServer) -> None:
     """A refusal does not spoil the connection for what is sent on it next."""
     async with connected(server.address) as (reader, writer):
-        writer.write(request_bytes(server.address, "GET", "/livez", {"Host": "example.com"}))
+        writer.write(request_bytes(server.address, "GET", "/docs", {"Host": "example.com"}))
         assert (await read_answer(reader)).status == 421
         writer.write(request_bytes(server.address, "GET", "/livez"))
         assert json.loads((await asyncio.wait_for(read_answer(reader), 10)).body) == {"status": "ok"}
