@@ -29,6 +29,11 @@ KEY_VARIABLE = "REALTIME_API_KEY"
 CODES: dict[Outcome, int] = {"completed": 0, "failed": 1, "stopped": 3}
 FAILED, USAGE, LEFT = 1, 2, 130
 
+# What becomes of a generation that is left.
+_KEPT = "it runs on to its end"
+_ALONE = "it runs on until the server's grace is over, and is then stopped if nobody watches it (--keep prevents that)"
+_UNKNOWN = "it runs on; if it was not started with --keep, it is stopped when the server's grace is over"
+
 Url = Annotated[str, typer.Option(envvar="REALTIME_URL", help="The server.")]
 WireOption = Annotated[Wire, typer.Option(help="How the generation is followed.")]
 
@@ -119,6 +124,10 @@ class _Shell:
         except (ClientError, RealtimeError) as error:
             return self._wrong(str(error), USAGE if isinstance(error, RealtimeError) else FAILED)
 
+    def observe(self, generation: str, after: str | None = None) -> Observation:
+        """Follow a generation; whoever looks at the terminal is told why nothing comes."""
+        return self.client.observe(generation, after=after, on_drop=lambda _: self.screen.hint("reconnecting…"))
+
     def watch_command(self, observation: Observation) -> str:
         """The command line that goes on where `observation` is."""
         words = ["realtime", "watch", observation.generation]
@@ -171,16 +180,16 @@ class _Conversation:
         asked_s = time.monotonic()
         started = await shell.client.start({**self._fixed, "messages": [*self._messages, question]})
         transcript = Transcript(shell.screen, asked_s)
-        async with shell.client.observe(started.generation) as observation:
-            code = await _follow(shell, observation, transcript)
+        async with shell.observe(started.generation) as observation:
+            code = await _follow(shell, observation, transcript, _KEPT if "on_disconnect" in self._fixed else _ALONE)
         if code in {CODES["completed"], CODES["stopped"]} and transcript.text.strip():
             self._messages += [question, {"role": "assistant", "content": transcript.text}]
         return code
 
 
 async def _watch(shell: _Shell, generation: str, after: str | None) -> int:
-    async with shell.client.observe(generation, after=after) as observation:
-        code = await _follow(shell, observation, Transcript(shell.screen))
+    async with shell.observe(generation, after) as observation:
+        code = await _follow(shell, observation, Transcript(shell.screen), _UNKNOWN)
     if observation.finished is None and code != LEFT:
         # The cursor was the last there will be: nothing came, and the end has to be asked for.
         resource = await shell.client.get(generation)
@@ -195,8 +204,8 @@ async def _stop(shell: _Shell, generation: str) -> int:
     return 0
 
 
-async def _follow(shell: _Shell, observation: Observation, transcript: Transcript) -> int:
-    """Show a generation until it ends or the user leaves it; the exit code."""
+async def _follow(shell: _Shell, observation: Observation, transcript: Transcript, fate: str) -> int:
+    """Show a generation until it ends or the user leaves it to its `fate`; the exit code."""
     interrupts: asyncio.Queue[None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     showing = loop.create_task(_show(observation, transcript))
@@ -206,7 +215,7 @@ async def _follow(shell: _Shell, observation: Observation, transcript: Transcrip
             transcript.hold()
             choice = await _ask(shell, showing, interrupts)
             if choice == "l":
-                shell.screen.note(f"it runs on; watch it again with\n  {shell.watch_command(observation)}", "yellow")
+                shell.screen.note(f"{fate}; watch it again with\n  {shell.watch_command(observation)}", "yellow")
                 return LEFT
             if choice == "s":
                 await shell.client.stop(observation.generation)

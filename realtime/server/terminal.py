@@ -57,6 +57,11 @@ class Screen:
         self.end_line()
         self._notes.out(text.translate(_UNPRINTABLE), style=style, highlight=False)
 
+    def hint(self, text: str) -> None:
+        """Write a line that only somebody who waits before a terminal has a use for."""
+        if self._notes.is_terminal:
+            self.note(text)
+
 
 class Transcript:
     """One generation on a screen, and what the closing line needs to know about it.

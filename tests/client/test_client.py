@@ -230,3 +230,14 @@ async def test_refused_request(real_url: str) -> None:
             await client.start({**FAST, "temperature": 9})
         assert caught.value.status == 400
         assert caught.value.error.field == "temperature"
+
+
+async def test_an_erase_that_is_repeated() -> None:
+    """A repeat that finds nothing has what it wanted; a first try that finds nothing is refused."""
+    gone = Script(status=404, body=b'{"code":"not_found","message":"No.","retryable":false}')
+    async with serving(Script(cut=0), gone) as (server, client, _):
+        await client.erase(GENERATION)
+        assert [asked.method for asked in server.asked] == ["DELETE"] * 2
+    async with serving(gone) as (_, client, _):
+        with pytest.raises(RefusedError, match="not_found"):
+            await client.erase(GENERATION)

@@ -134,7 +134,7 @@ async def test_ctrl_c_leaves(real_url: str) -> None:
         person.types("\x03")
         person.sees("[s/l]")
         person.types("\x03")
-        person.sees("it runs on")
+        person.sees("it runs on until the server's grace is over")
         assert person.ends() == 130
         words = person.seen.split("realtime watch ")[1].split()
     generation, after = words[0], words[2]

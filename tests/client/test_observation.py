@@ -129,23 +129,34 @@ async def test_reset(wire: Wire, codec: Codec) -> None:
 @every_wire
 async def test_nothing_more(wire: Wire, codec: Codec) -> None:
     """A cursor at the very end yields nothing, and says that it is over."""
-    said = Script(frames=lambda after: [{"type": "ok", "state": "finished"}], hang=True)
-    scripts = [said, Script(status=204)] if wire == "ws" else [Script(status=204)]
+    said = Script(frames=lambda after: [{"type": "ok", "state": "finished", "cursor": "e1-7"}], hang=True)
     async with (
-        serving(*scripts, codec=codec) as (_, client, _),
+        serving(said if wire == "ws" else Script(status=204), codec=codec) as (server, client, _),
         client.observe(GENERATION, wire=wire, after="e1-7") as observation,
     ):
         assert [item async for item in observation] == []
         assert observation.state == "finished"
         assert observation.finished is None
+        assert len(server.asked) == 1
 
 
 async def test_finished_on_websocket_with_more_to_come() -> None:
-    """A WebSocket whose reply says finished leaves open whether there is more; nothing of it is lost."""
-    said = Script(frames=lambda after: [{"type": "ok", "state": "finished"}], hang=True)
-    async with serving(said) as (server, client, _):
+    """A WebSocket whose reply says finished, with a cursor that is further, goes on with the rest."""
+    ok = {"type": "ok", "state": "finished", "cursor": "e1-7"}
+    async with serving() as (server, client, _):
+        server.scripts = [Script(frames=lambda after: [ok, *server.rest(after)])]
         assert [item.cursor for item in await follow(client, "ws", after="e1-5")] == IDS[5:]
-        assert [asked.wire for asked in server.asked] == ["ws", "ndjson"]
+        assert [asked.wire for asked in server.asked] == ["ws"]
+
+
+async def test_drops_are_told() -> None:
+    """Whoever waits is told of each connection that broke, and of none that ended with the generation."""
+    told: list[str] = []
+    async with serving(Script(cut=0), Script(status=503)) as (_, client, sleeper):
+        async with client.observe(GENERATION, wire="ndjson", on_drop=told.append) as observation:
+            assert [item.cursor async for item in observation] == IDS
+        assert len(told) == len(sleeper.waits) == 2
+        assert all(told)
 
 
 @every_wire

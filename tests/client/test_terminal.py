@@ -105,3 +105,11 @@ def test_figures() -> None:
     asked = Transcript(Shown(live=False).screen, asked_s=1.0, clock=lambda: 3.5)
     show(asked, Text("a"), end)
     assert asked.closing_line() == "completed · 3 in + 4 out tokens (estimated) · first token 2.50 s"
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_hint_is_for_terminals(is_terminal: bool) -> None:
+    """Who waits before a terminal is told that it reconnects; a log that standard error goes to is not."""
+    out, notes = io.StringIO(), io.StringIO()
+    Screen(Console(file=out), Console(file=notes, force_terminal=is_terminal)).hint("reconnecting…")
+    assert (out.getvalue(), "reconnecting" in notes.getvalue()) == ("", is_terminal)

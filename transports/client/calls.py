@@ -1,9 +1,11 @@
 """Request and answer over HTTP, repeated while that is safe and may help.
 
-Everything the client asks for can be asked twice: reads, a stop, an erase, and a start because it carries a key.
+Everything the client asks for can be asked twice: reads, a stop, a start because it carries a key, and an erase because
+what a repeat does not find any more is gone, which is all that was asked for.
 """
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import httpx2
@@ -45,8 +47,9 @@ class Calls:
         """
         patience = self._patience()
         for left in reversed(range(self._tries)):
+            is_repeat = left < self._tries - 1
             try:
-                return await self._once(method, path, request)
+                return await self._once(method, path, request, may_be_gone=is_repeat and method == "DELETE")
             except DroppedError as dropped:
                 if not left:
                     raise UnreachableError(str(dropped)) from dropped
@@ -62,12 +65,12 @@ class Calls:
         """
         return decode(await self.call(method, path, **request), to)
 
-    async def _once(self, method: str, path: str, request: dict[str, Any]) -> httpx2.Response:
+    async def _once(self, method: str, path: str, request: dict[str, Any], *, may_be_gone: bool) -> httpx2.Response:
         try:
             response = await self._http.request(method, path, **request)
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             raise DroppedError(str(error) or type(error).__name__) from error
-        if response.is_success:
+        if response.is_success or (may_be_gone and response.status_code == HTTPStatus.NOT_FOUND):
             return response
         raise refusal(response.status_code, response.content, response.headers.get("Retry-After"))
 

@@ -22,7 +22,7 @@ from realtime.request import StartRequest
 from .backoff import Backoff, Patience
 from .calls import Calls, decode
 from .errors import ProtocolError
-from .observation import Observation
+from .observation import Observation, OnDrop
 from .place import JsonView, Observed, Reset, Unknown
 from .records import Conversation, Generation, Model, Page, Resource, Result, StopAnswer
 from .wires import Codec, Target, Wire, Wires
@@ -122,18 +122,26 @@ class Client:
         view: Literal["json"] | None = None,
         pace: str | None = None,
         flush_ms: int | None = None,
+        on_drop: OnDrop | None = None,
     ) -> Observation:
         """Follow a generation to its end; see `Observation`, and PROTOCOL.md for the options.
 
         Args:
             after: The cursor to go on from; everything when None.
+            on_drop: Called with the reason when a connection broke and another will be tried.
 
         Raises:
             RealtimeError: `bad_cursor`.
         """
         target = Target(generation, replay, view, pace, flush_ms)
         return Observation(
-            self._wires.open, target, wire or self._wire, after=after, patience=self._patience(), sleep=self._sleep
+            self._wires.open,
+            target,
+            wire or self._wire,
+            after=after,
+            patience=self._patience(),
+            sleep=self._sleep,
+            on_drop=on_drop,
         )
 
     async def generate(
@@ -186,7 +194,7 @@ class Client:
         return await self._calls.read(Page, "GET", "v1/generations", params=params)
 
     async def erase(self, generation: str) -> None:
-        """Erase an ended log."""
+        """Erase an ended log. It is gone too when a repeat, after an answer that was lost, does not find it."""
         await self._calls.call("DELETE", _path(generation))
 
     async def conversation(self, conversation: str) -> Conversation:

@@ -19,6 +19,7 @@ from .wires import Slices, Target, Wire
 
 Open = Callable[[Wire, Target, str | None], Slices]
 Sleep = Callable[[float], Awaitable[object]]
+OnDrop = Callable[[str], object]
 
 
 class Observation:
@@ -32,7 +33,15 @@ class Observation:
     """
 
     def __init__(
-        self, open_wire: Open, target: Target, wire: Wire, *, after: str | None, patience: Patience, sleep: Sleep
+        self,
+        open_wire: Open,
+        target: Target,
+        wire: Wire,
+        *,
+        after: str | None,
+        patience: Patience,
+        sleep: Sleep,
+        on_drop: OnDrop | None = None,
     ) -> None:
         self.wire: Wire = wire
         self.connections = 0
@@ -41,6 +50,7 @@ class Observation:
         self._place = Place(after, view_json=target.view == "json")
         self._patience = patience
         self._sleep = sleep
+        self._on_drop = on_drop
         self._items: AsyncGenerator[Observed, None] | None = None
         self._closed = False
 
@@ -120,4 +130,7 @@ class Observation:
             except DroppedError as dropped:
                 progress, place.progress = place.progress, False
                 wait_s = self._patience.wait_s(dropped, progress=progress, base_s=place.retry_base_s)
+                why = str(dropped)
+            if self._on_drop is not None:
+                self._on_drop(why)
             await self._sleep(wait_s)

@@ -29,7 +29,8 @@ Codec = Literal["json", "msgpack"]
 Slices = AsyncGenerator[list[Frame], None]
 
 _ACCEPT = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
-# A slice is one message, and the first may hold a whole log: 2 MiB of payload by default, several times that as JSON.
+# A message is a slice of about 32 KiB, or one event that is larger: 2 MiB of payload by default, several times that as
+# JSON, and a server may be set to more.
 _MAX_MESSAGE_BYTES = 64 * 2**20
 # These say that this client is wrong; it would be as wrong on a new connection.
 _FATAL_CLOSES = frozenset({1002, 1003, 1007, 1009})
@@ -151,11 +152,9 @@ class Wires:
                     yield events
                 case {"type": "error"}:
                     raise _reply_error(frame)
-                case {"type": "ok", "state": "finished"} if after is not None:
-                    # Whether anything comes after this reply, the reply does not say. HTTP does: 204 or the rest.
-                    async with aclosing(self.open("ndjson", target, after)) as rest:
-                        async for frames in rest:
-                            yield frames
+                case {"type": "ok", "state": "finished", "cursor": head} if head == after:
+                    # What HTTP says with a 204.
+                    yield [NOTHING_MORE]
                     return
                 case {"type": "ok"}:
                     pass
