@@ -3,10 +3,19 @@
 import asyncio
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import async_playwright
+
+from realtime import Prompt, SessionManager
+from realtime.log import MAX_EVENTS
+from realtime.providers.generator import GeneratorProvider
+from realtime.server.parameters import MAX_WAIT_S
+from realtime.server.resources import MAX_PREFER_WAIT_S
+from transports.observations import MAX_OBSERVATIONS
 
 from .make_settings_page import PAGE, page
 from .support.server import RunningServer, serving
@@ -16,10 +25,10 @@ README = (ROOT / "README.md").read_text()
 CHROMIUM = "/usr/bin/chromium"
 
 
-def snippet(name: str) -> str:
+def snippet(name: str, text: str = README) -> str:
     """The code block after `<!-- test: name -->`."""
-    found = re.search(rf"<!-- test: {name} -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert found is not None, f"README has no snippet {name}"
+    found = re.search(rf"<!-- test: {name} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert found is not None, f"there is no snippet {name}"
     return found[1]
 
 
@@ -111,6 +120,31 @@ async def test_the_library_lines_make_an_app() -> None:
     await app(scope, receive, send)
     assert sent[0]["status"] == 201
     assert b'"text":"Looking that up. Here it is."' in bytes(sent[1]["body"])  # type: ignore[call-overload]
+
+
+async def test_the_lines_that_observe_without_http() -> None:
+    """The function of docs/library.md gives the whole text of what an agent said."""
+
+    async def agent(prompt: Prompt) -> AsyncIterator[str]:
+        for word in ("You ", "said ", str(prompt.messages[0].content)):
+            yield word
+
+    names: dict[str, Any] = {}
+    exec(compile(snippet("observing", (ROOT / "docs" / "library.md").read_text()), "library.md", "exec"), names)
+    sessions = SessionManager({"agent": GeneratorProvider(agent)})
+    try:
+        assert await asyncio.wait_for(names["answer"](sessions, "so."), 20) == "You said so."
+    finally:
+        await sessions.close()
+
+
+def test_the_constants_are_as_the_readme_has_them() -> None:
+    """The bounds that are no settings are named with their values."""
+    limits = README.partition("## Limits")[2]
+    assert f"{MAX_EVENTS:,}\nevents in a log" in limits
+    assert f"{MAX_OBSERVATIONS} observations on a socket" in limits
+    assert f"{MAX_PREFER_WAIT_S} s of `Prefer: wait`" in limits
+    assert f"{MAX_WAIT_S} s of `?wait`" in limits
 
 
 def test_every_link_leads_somewhere() -> None:
