@@ -51,7 +51,7 @@ class Json(Control, frozen=True, tag="json"):
 class Bye(Control, frozen=True, tag="bye"):
     """The server will close; come back after `retry_ms`."""
 
-    reason: Literal["draining", "overloaded", "too_slow"]
+    reason: Literal["draining", "overloaded"]
     retry_ms: int
 
 

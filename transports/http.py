@@ -56,8 +56,9 @@ class HttpStream:
         status: int = 200,
         headers: Headers | None = None,
     ) -> None:
-        self.target: Wakeable | None = None
         self.broken = False
+        self._target: Wakeable | None = None
+        self._leaving = False
         self.quiet_since_s = 0.0
         self.sending_since_s: float | None = None
         self.left: Leaving | None = None
@@ -70,6 +71,18 @@ class HttpStream:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._send: Send | None = None
+
+    @property
+    def target(self) -> Wakeable | None:
+        """See the class."""
+        return self._target
+
+    @target.setter
+    def target(self, target: Wakeable | None) -> None:
+        self._target = target
+        # A goodbye that was said between two targets is for whichever comes next.
+        if target is not None and self._leaving:
+            target.wake("bye")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         self._send = send
@@ -129,6 +142,7 @@ class HttpStream:
 
     def say_bye(self) -> None:
         """Ask the client to leave and come back."""
+        self._leaving = True
         if self.target is not None:
             self.target.wake("bye")
 
@@ -143,13 +157,19 @@ async def serve_observation(
     bye: Callable[[], Bye],
 ) -> Leaving:
     """Serve one observation over a stream, to its end, and close it."""
-    stream.target = observation
+    pump = Pump(observation, codec, options, pulse=pulse, send=stream.write, bye=bye)
+    stream.target = pump
     why: Leaving | None = None
     try:
-        why = await Pump(observation, codec, options, pulse=pulse, send=stream.write, bye=bye).run()
+        why = await pump.run()
         return why
     finally:
-        finished = observation.log.finished
-        stream.broken = codec.breaks_on_failure and (finished is None or finished.outcome == "failed")
+        if codec.breaks_on_failure and (not observation.done or pump.was_reset or _failed(observation)):
+            stream.broken = True
         stream.target = None
         observation.close(why or stream.left or "disconnected")
+
+
+def _failed(observation: Observation) -> bool:
+    finished = observation.log.finished
+    return finished is not None and finished.outcome == "failed"

@@ -15,6 +15,17 @@ _logger = logging.getLogger("realtime")
 MAX_OBSERVATIONS = 64
 
 
+class _Held:
+    """An observation and, once it is served, what serves it."""
+
+    __slots__ = ("observation", "pump", "task")
+
+    def __init__(self, observation: Observation) -> None:
+        self.observation = observation
+        self.pump: Pump | None = None
+        self.task: asyncio.Task[None] | None = None
+
+
 class Observations:
     """See the module.
 
@@ -24,8 +35,7 @@ class Observations:
 
     def __init__(self, failed: Callable[[], None]) -> None:
         self._failed = failed
-        self._held: dict[str, Observation] = {}
-        self._tasks: dict[Observation, asyncio.Task[None]] = {}
+        self._held: dict[str, _Held] = {}
 
     def refuse_when_full(self, generation: str | None = None) -> None:
         """Raise `limit_observations` unless there is room for one more, or `generation` has its place already."""
@@ -35,40 +45,55 @@ class Observations:
 
     def hold(self, observation: Observation) -> None:
         """Keep an observation, so that it is closed whatever happens before it is pumped."""
-        self._held[observation.log.meta.generation] = observation
+        self._held[observation.log.meta.generation] = _Held(observation)
 
     def pump(self, observation: Observation, pump: Pump) -> None:
         """Serve a held observation in a task of its own."""
-        name = f"pump {observation.log.meta.generation}"
-        self._tasks[observation] = asyncio.get_running_loop().create_task(self._run(pump, observation), name=name)
+        generation = observation.log.meta.generation
+        held = self._held[generation]
+        held.pump = pump
+        held.task = asyncio.get_running_loop().create_task(self._run(held, pump), name=f"pump {generation}")
 
-    async def _run(self, pump: Pump, observation: Observation) -> None:
+    async def _run(self, held: _Held, pump: Pump) -> None:
+        """Not run at all when it is cancelled before its first step, so `drop` relies on nothing that is done here."""
+        generation = held.observation.log.meta.generation
         why: Leaving = "disconnected"
         try:
             why = await pump.run()
         except OSError:
             return
         except Exception:
-            _logger.exception("observing %s failed", observation.log.meta.generation)
+            _logger.exception("observing %s failed", generation)
             self._failed()
         finally:
-            observation.close(why)
-            del self._tasks[observation]
-            if self._held.get(observation.log.meta.generation) is observation:
-                del self._held[observation.log.meta.generation]
+            held.observation.close(why)
+            if self._held.get(generation) is held:
+                del self._held[generation]
+
+    async def conclude(self) -> None:
+        """Give the observers of what has ended the rest at once, and wait until they have it."""
+        while tasks := [task for held in self._held.values() if (task := _hurried(held)) is not None]:
+            await asyncio.wait(tasks)
 
     async def drop(self, generation: str, why: Leaving) -> None:
         """End the observation of a generation, if there is one; nothing of it is sent once this returns."""
-        observation = self._held.pop(generation, None)
-        if observation is None:
+        held = self._held.pop(generation, None)
+        if held is None:
             return
-        observation.close(why)
-        task = self._tasks.get(observation)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        held.observation.close(why)
+        if held.task is not None:
+            held.task.cancel()
+            await asyncio.wait({held.task})
 
     async def close(self, why: Leaving) -> None:
         """End them all."""
         for generation in list(self._held):
             await self.drop(generation, why)
+
+
+def _hurried(held: _Held) -> asyncio.Task[None] | None:
+    """The task of an observation whose log is over, told that there is no time left."""
+    if held.pump is None or held.observation.log.finished is None:
+        return None
+    held.pump.wake("bye")
+    return held.task

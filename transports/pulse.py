@@ -62,8 +62,8 @@ class Pulse:
             self._timer.cancel()
             self._timer = None
 
-    async def tick(self, every_ms: int) -> None:
-        """Return at the next tick of this interval, together with everyone else who waits for it."""
+    def tick(self, every_ms: int) -> asyncio.Future[None]:
+        """The next tick of this interval, to await together with everyone else who waits for it."""
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
         waiting = self._ticks.get(every_ms)
@@ -71,7 +71,7 @@ class Pulse:
             waiting = self._ticks[every_ms] = []
             loop.call_later(every_ms / 1000, self._release, every_ms)
         waiting.append(waiter)
-        await waiter
+        return waiter
 
     def _release(self, every_ms: int) -> None:
         for waiter in self._ticks.pop(every_ms):

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 from realtime.hooks import Leaving
-from realtime.observation import Observation
+from realtime.observation import Nudge, Observation
 
 from .codec import Bye, Codec, Control, Heartbeat, Position
 from .json_view import JsonView
@@ -31,6 +31,9 @@ class Pump:
     Args:
         send: Writes bytes to the peer; waits while the peer does not read.
         bye: Made when the observation is asked to leave, with a time to come back that is spread over its peers.
+
+    Attributes:
+        was_reset: Whether the observer was told to forget what it has, if its wire could tell it.
     """
 
     def __init__(
@@ -49,11 +52,14 @@ class Pump:
         self._pulse = pulse
         self._send = send
         self._bye = bye
+        self.was_reset = False
         self._bucket = options.bucket()
+        self._flush_ms = options.flush_ms
+        self._pause: asyncio.Future[None] | None = None
         self._view = JsonView.of(observation.log) if options.view == "json" else None
         self._view_version = 0
         self._flushed = False
-        if self._bucket is not None or options.flush_ms:
+        if self._bucket is not None or self._flush_ms:
             observation.at_own_pace()
 
     async def run(self) -> Leaving:
@@ -76,9 +82,16 @@ class Pump:
         await self._send_view()
         return "finished"
 
+    def wake(self, nudge: Nudge, /) -> None:
+        """Pass a nudge on to the observation; a goodbye also ends a pause between two writes."""
+        self._observation.wake(nudge)
+        if nudge == "bye" and self._pause is not None:
+            _finish(self._pause)
+
     def _position(self) -> Position:
         observation = self._observation
         log, reset = observation.log, observation.reset
+        self.was_reset = self.was_reset or reset is not None
         held = observation.cursor
         observation.reset = None
         return Position(log.meta.generation, held, log.cursor, log.state, reset)
@@ -90,11 +103,23 @@ class Pump:
 
     async def _act_on_nudge(self) -> bool:
         nudge, self._observation.nudge = self._observation.nudge, None
-        if nudge == "bye":
+        if nudge == "heartbeat":
+            await self._control(Heartbeat())
+            return False
+        if self._observation.log.finished is None:
             await self._control(self._bye())
             return True
-        await self._control(Heartbeat())
+        # There is nothing to come back for: the log may die with this process. So the rest goes now, at any pace.
+        self._bucket, self._flush_ms = None, 0
         return False
+
+    async def _rest(self, pause: asyncio.Future[None]) -> None:
+        """Await a pause, which a goodbye ends early."""
+        self._pause = pause
+        try:
+            await pause
+        finally:
+            self._pause = None
 
     async def _send_merged(self) -> None:
         """History up to this moment with its deltas joined; what comes later comes as it is."""
@@ -108,8 +133,8 @@ class Pump:
 
     async def _send_slice(self) -> None:
         observation = self._observation
-        if self._bucket is None and self._options.flush_ms and self._flushed:
-            await self._pulse.tick(self._options.flush_ms)
+        if self._bucket is None and self._flush_ms and self._flushed:
+            await self._rest(self._pulse.tick(self._flush_ms))
         if observation.seq < observation.log.trimmed:
             observation.reset, observation.seq = "trimmed", observation.log.trimmed
             await self._control(self._position())
@@ -119,7 +144,7 @@ class Pump:
         if self._bucket is not None:
             limit, wait_s = self._bucket.take(asyncio.get_running_loop().time(), limit)
             if not limit:
-                await asyncio.sleep(wait_s)
+                await self._rest(_after(wait_s))
                 return
         await self._send_nonempty(observation.take(self._codec, limit))
 
@@ -141,6 +166,19 @@ class Pump:
         if newer is not None and (self._observation.done or not newer[1].final):
             self._view_version, frame = newer
             await self._control(frame)
+
+
+def _after(seconds: float) -> asyncio.Future[None]:
+    """A future that is done after that time."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.call_later(seconds, _finish, future)
+    return future
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _grouped(frames: list[bytes]) -> Iterator[list[bytes]]:

@@ -13,7 +13,7 @@ from realtime.events import PHASES, Entry
 from .codec import Control, Position, event_json, json_line
 
 # Importing sse-starlette replaces uvicorn's signal handler by one that cuts every open stream (its `sse.py`, end of
-# file). We want its formatter, not its opinion on shutdown.
+# file). We want its formatter, not its opinion on shutdown; uvicorn is imported here for nothing else.
 _handle_exit = uvicorn.Server.handle_exit
 from sse_starlette.event import ServerSentEvent  # noqa: E402 - the patch must be undone around exactly this import
 

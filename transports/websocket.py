@@ -88,6 +88,7 @@ class Socket:
         self._observations = Observations(lambda: self._close_with(CLOSE_INTERNAL))
         self._asides: set[asyncio.Task[None]] = set()
         self._closing: int | None = None
+        self._ending = self._leaving = False
         self._task: asyncio.Task[None] | None = None
         self._outbox: Outbox | None = None
 
@@ -203,10 +204,13 @@ class Socket:
 
     def say_bye(self) -> None:
         """Tell the client to come back later, then close."""
-        if self._outbox is not None:
+        if self._outbox is not None and not self._leaving:
+            self._leaving = True
             self._aside(self._leave(self._outbox))
 
     async def _leave(self, outbox: Outbox) -> None:
+        # What ended has nothing to come back for: the log may die with this process.
+        await self._observations.conclude()
         await outbox.say(self._bye())
         self._close_with(CLOSE_RESTART)
 
@@ -217,12 +221,14 @@ class Socket:
         task.add_done_callback(self._asides.discard)
 
     def _close_with(self, code: int) -> None:
-        if self._closing is None:
+        if self._closing is None and not self._ending:
             self._closing = code
             if self._task is not None:
                 self._task.cancel()
 
     async def _end(self, send: Send) -> None:
+        # From here on nobody may cancel this task but whoever runs it: it ends by itself.
+        self._ending = True
         await self._observations.close(_WHY.get(self._closing, "disconnected"))
         for task in list(self._asides):
             task.cancel()

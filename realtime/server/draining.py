@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 import socket
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
 import uvicorn
@@ -20,6 +21,8 @@ _logger = logging.getLogger("realtime")
 
 # A second signal means it.
 _HURRY_S = 5.0
+# What one who reads slowly, or asked for a slow pace, may take for the rest of what has ended; it is nowhere else.
+_FAREWELL_S = 30.0
 
 
 class DrainingServer(uvicorn.Server):
@@ -53,14 +56,19 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, say goodbye, then let uvicorn close what is left. The listener stays open until then: the logs are
         in this process, and an observer that reconnects must find them."""
-        sessions, timeout_s = self._service.sessions, self._drain_timeout_s
-        drain = asyncio.create_task(sessions.drain(timeout_s))
-        hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        if not drain.done():
-            drain.cancel()
-            await asyncio.wait({drain})
-            await sessions.drain(min(_HURRY_S, timeout_s))
-        hurry.cancel()
-        await self._service.farewell()
+        timeout_s = self._drain_timeout_s
+        await self._patiently(self._service.sessions.drain, timeout_s)
+        await self._patiently(self._service.farewell, min(_FAREWELL_S, max(_HURRY_S, timeout_s)))
         await super().shutdown(sockets)
+
+    async def _patiently(self, leave: Callable[[float], Awaitable[None]], timeout_s: float) -> None:
+        """Take one step with that much patience, and with little as soon as there is a second signal."""
+        step = asyncio.ensure_future(leave(timeout_s))
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({step, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not step.done():
+            step.cancel()
+            await asyncio.wait({step})
+            step = asyncio.ensure_future(leave(min(_HURRY_S, timeout_s)))
+        await step

@@ -20,9 +20,6 @@ from transports.pulse import Pulse
 
 from .auth import Authenticate, anonymous
 
-# How long a farewell may take to be written to all who hear it.
-_FAREWELL_S = 5.0
-
 
 class HttpLimits(msgspec.Struct, frozen=True):
     """Bounds on what a connection may cost.
@@ -102,13 +99,13 @@ class Service:
         if len(self._open) >= limit:
             raise RealtimeError("overloaded", f"{limit} streams are open.", limit=limit, retry_after_s=5)
 
-    async def farewell(self) -> None:
-        """Say goodbye to every connection that is still open and wait a moment for them to go."""
+    async def farewell(self, patience_s: float) -> None:
+        """Say goodbye to every connection that is still open and wait, so long at most, until they have the rest."""
         for connection in tuple(self._open):
             connection.say_bye()
         if self._open:
             self._empty.clear()
             try:
-                await asyncio.wait_for(self._empty.wait(), _FAREWELL_S)
+                await asyncio.wait_for(self._empty.wait(), patience_s)
             except TimeoutError:
                 return

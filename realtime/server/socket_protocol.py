@@ -9,6 +9,7 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 # How long a peer that was told to go may still send.
@@ -60,6 +61,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.close":
             # Also to a peer that does not read: it is for when it reads again, and the last thing written.
             self.writable.set()
+        await self.writable.wait()
+        if self.handshake_complete and self.close_sent:
+            # The closing handshake began here, for a frame that makes no sense, and the app has yet to be told.
+            # uvicorn would take what it still says for its mistake.
+            raise ClientDisconnected
         await super().send(message)  # type: ignore[arg-type]
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True

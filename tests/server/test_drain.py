@@ -10,8 +10,8 @@ import pytest
 from tests.support.http import Response, read_text, request, start
 from tests.support.observer import End, Observer
 from tests.support.parsers import Frame
-from tests.support.raw import WIRES
-from tests.support.server import Address
+from tests.support.raw import WIRES, WireName, connection
+from tests.support.server import Address, serving
 
 from .refusals import CLOSE, TEXT, ask, assert_problem, close_code, frame, read_frame, request_bytes, shaken
 from .running import running
@@ -173,3 +173,75 @@ async def test_idle() -> None:
         assert (await next_frame(reader)) == (CLOSE, 1012)
         assert await process.ended() == 0
         assert "Traceback" not in process.log
+
+
+# Each would take minutes for what is left, so only the goodbye can have brought it.
+SLOW_WAYS: dict[str, dict[str, Any]] = {"paced": {"pace": "1"}, "flushed": {"flush_ms": 10_000}}
+BURST: dict[str, Any] = {"model": "demo/default", "options": {"tokens": 200, "rate": 2000}}
+
+
+@pytest.mark.parametrize("way", SLOW_WAYS)
+async def test_who_wanted_it_slowly_gets_all_of_it(way: str) -> None:
+    """The rest comes at once and the body is complete: a log that dies with its process is nothing to come back for."""
+    async with serving() as server:
+        generation = await start(server.address, **BURST)
+        observers = [Observer(generation, wire) for wire in WIRES]
+        asked = [
+            asyncio.create_task(observer.watch(server.address, wire, **SLOW_WAYS[way]))
+            for observer, wire in zip(observers, WIRES, strict=True)
+        ]
+        text = asyncio.create_task(read_text(server.address, generation, **SLOW_WAYS[way]))
+        await asyncio.gather(*(observer.began.wait() for observer in observers))
+        log = await server.finished(generation)
+        assert not any(task.done() for task in asked), "it was not slow"
+    ends, answer = await asyncio.gather(*asked), await text
+    assert {end.why for end in ends} == {"ended"}
+    assert {len(observer.events) for observer in observers} == {log.head}
+    assert answer.complete
+    assert {observer.text for observer in observers} == {answer.body.decode()}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_who_lags_gets_all_of_it(wire: WireName) -> None:
+    """A peer that had stopped reading when the goodbye was said reads on, and nothing is missing."""
+    async with serving() as server:
+        generation = await start(server.address, model="demo/default", options={"tokens": 40_000, "rate": 100_000})
+        observer, lagging = Observer(generation), connection(server.address, wire, receive_buffer=4096)
+        asked = asyncio.create_task(observer.watch_over(lagging))
+        await observer.began.wait()
+        lagging.transport.pause_reading()
+        log = await server.finished(generation)
+        farewell = asyncio.create_task(server.application.service.farewell(20))
+        # One turn, in which the goodbye is said.
+        await asyncio.sleep(0)
+        assert len(observer.events) < log.head, "it did not lag"
+        lagging.transport.resume_reading()
+        assert (await asked).why == "ended"
+        assert len(observer.events) == log.head
+        await farewell
+
+
+async def test_a_text_that_is_cut_short_breaks() -> None:
+    """A goodbye in the midst of an answer that is driven elsewhere has no words on this wire, so the body breaks."""
+    async with serving() as server:
+        generation = await start(server.address, **ENDLESS)
+        text = asyncio.create_task(read_text(server.address, generation))
+        # A server has no event for "somebody observes".
+        while not (await server.log(generation)).observers:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await server.application.service.farewell(20)
+        assert not (await text).complete
+
+
+async def test_a_follower_is_told_after_the_rest() -> None:
+    """The goodbye that hurried the rest of a generation is not forgotten when there is nothing left but to wait."""
+    async with serving() as server:
+        generation = await start(server.address, conversation="c", **BURST)
+        target = "/v1/conversations/c/events?follow=1&wire=ndjson&pace=1"
+        asked = asyncio.create_task(request(server.address, "GET", target))
+        log = await server.finished(generation)
+    answer = await asked
+    lines = [json.loads(line) for line in answer.body.splitlines()]
+    assert answer.complete
+    assert len([line for line in lines if "id" in line]) == log.head
+    assert [line["type"] for line in lines[-2:]] == ["finished", "bye"]
