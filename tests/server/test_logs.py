@@ -10,6 +10,7 @@ import pytest
 from realtime.server.log_format import configure_logging
 from tests.support.http import Response, request
 from tests.support.server import Address
+from tests.upstream import Exchange, Reply, Upstream, chat
 
 from .refusals import TEXT, ask, frame, handshake_bytes, read_frame, request_bytes, shaken
 from .running import running
@@ -76,6 +77,34 @@ async def test_nothing_said_is_logged() -> None:
         assert SECRET not in process.log
         assert "Traceback" not in process.log
         assert "completed" in process.log
+
+
+def echo(exchange: Exchange) -> Reply:
+    """A fault that says all that was asked, and with what key: as a status, as a completion, in the stream."""
+    told = json.dumps([exchange.body, exchange.headers])
+    error = {"message": told, "type": told, "code": KEY, "param": told}
+    match exchange.body["model"]:
+        case "status":
+            return Reply.json({"error": error}, 400)
+        case "completion":
+            return Reply.json({"choices": [{"message": {"content": told}}]})
+    return Reply([*chat.text(SECRET, finish=None), chat.event({"error": error})])
+
+
+async def test_nothing_a_provider_repeats_is_logged() -> None:
+    """An upstream that echoes prompt and key in its faults gets them into no line, at the lowest level."""
+    async with (
+        Upstream(echo) as upstream,
+        running("--log-level", "debug", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=upstream.url) as (process, address),
+    ):
+        for model in ("status", "completion", "stream"):
+            body = {**said(f"openai/{model}"), "options": {}}
+            answer = await post(address, body, **{"Idempotency-Key": f"{SECRET}-{model}"})
+            assert answer.json()["outcome"] == "failed"
+        process.signal()
+        assert await process.ended() == 0
+        assert SECRET not in process.log
+        assert process.log.count("provider failed: upstream_") == 3
 
 
 async def test_lines_of_a_generation() -> None:
