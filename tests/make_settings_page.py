@@ -16,8 +16,8 @@ Every setting is a `REALTIME_…` variable and a flag of `realtime serve`; a fla
 never flags. This page is written from `realtime/server/settings.py` by `python -m tests.make_settings_page`.
 
 Providers are found by the variables that their own SDKs read: `OPENAI_API_KEY`, `OPENAI_BASE_URL` (Ollama, vLLM,
-llama.cpp and whatever else is compatible, with or without a key), `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL`. A user and password in a URL are sent as Basic; to an
-OpenAI-compatible server in place of the key.
+llama.cpp and whatever else is compatible, with or without a key), `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL`. A user and
+password in a URL are sent as Basic; to an OpenAI-compatible server in place of the key.
 
 | flag | variable | type | default | what |
 |---|---|---|---|---|

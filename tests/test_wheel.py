@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parent.parent
 
@@ -11,8 +12,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The files of a wheel that is built from this tree."""
-    wheel = pytest.importorskip("hatchling.builders.wheel")
-    built = next(wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path_factory.mktemp("dist"))))
+    built = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path_factory.mktemp("dist"))))
     with zipfile.ZipFile(built) as archive:
         return {name for name in archive.namelist() if not name.endswith("/")}
 
