@@ -86,7 +86,7 @@ def _openai_steps() -> dict[str, Step]:
     return {
         "openai.Stream": sdk,
         "json.loads alone": partial(_loads, reads),
-        "ours": lambda: _translate(reads, ChatTranslator("")),
+        "ours": lambda: _translate(reads, ChatTranslator()),
     }
 
 
@@ -106,7 +106,7 @@ def _anthropic_steps() -> dict[str, Step]:
     return {
         "anthropic.Stream": sdk,
         "json.loads alone": partial(_loads, reads),
-        "ours": lambda: _translate([first, *reads], MessagesTranslator("")),
+        "ours": lambda: _translate([first, *reads], MessagesTranslator()),
     }
 
 

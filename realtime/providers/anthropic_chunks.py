@@ -118,7 +118,7 @@ class _Call(msgspec.Struct):
 class MessagesTranslator:
     """See `Translator`. One per stream: it remembers open tool calls and what the input cost."""
 
-    def __init__(self, _unused: str = "") -> None:
+    def __init__(self) -> None:
         self.ended: Ended | None = None
         self.done = False
         self._calls: dict[int, _Call] = {}

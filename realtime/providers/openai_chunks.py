@@ -119,7 +119,7 @@ class _Call(msgspec.Struct):
 class ChatTranslator:
     """See `Translator`. One per stream: it remembers the tool calls that have begun."""
 
-    def __init__(self, _unused: str = "") -> None:
+    def __init__(self) -> None:
         self.ended: Ended | None = None
         self.done = False
         self._calls: dict[int, _Call] = {}
