@@ -4,7 +4,7 @@ import pytest
 
 from realtime.events import Data, Text
 from realtime.log import EventLog
-from tests.core.logs import DONE, GENERATION, make_log
+from tests.unit.logs import DONE, GENERATION, make_log
 from transports import json_view
 from transports.codec import Json
 from transports.json_view import LEAST_MS, JsonView

@@ -13,7 +13,7 @@ from realtime.events import Content, Text
 from realtime.hooks import Hooks, Leaving
 from realtime.log import EventLog
 from realtime.observation import Observation
-from tests.core.logs import DONE, make_log
+from tests.unit.logs import DONE, make_log
 from transports.codec import Bye, Codec
 from transports.ndjson import NDJSON
 from transports.options import ObserveOptions

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from realtime.errors import RealtimeError
 from realtime.events import AnyEvent, Entry
-from tests.core.logs import GENERATION
+from tests.unit.logs import GENERATION
 from transports.subprotocol import JSON_MESSAGES, MSGPACK_MESSAGES, SUBPROTOCOLS, Subprotocol
 
 from .strategies import events, json_values, relaxed
