@@ -280,13 +280,12 @@ async def test_last_event_id_wins(server: RunningServer, wire: WireName) -> None
 
 
 async def test_the_table_on_the_text_wire(server: RunningServer) -> None:
-    """The text wire cannot say `reset`, and otherwise answers as the others do."""
+    """The text wire cannot say `reset`, so it refuses where that is the answer, and else answers as the others do."""
     whole = await ended(server)
     head, epoch = head_and_epoch(whole)
-    for after in (f"{epoch}-0", f"{epoch}-{head + 1}", "0-7"):
-        answer = await read_text(server.address, whole.generation, after=after)
-        assert (answer.status, answer.body.decode()) == (200, whole.text)
-    for after in MALFORMED:
+    answer = await read_text(server.address, whole.generation, after=f"{epoch}-0")
+    assert (answer.status, answer.complete, answer.body.decode()) == (200, True, whole.text)
+    for after in (f"{epoch}-{head + 1}", "0-7", *MALFORMED):
         answer = await read_text(server.address, whole.generation, after=after)
         assert (answer.status, answer.json()["code"]) == (400, "bad_cursor")
     answer = await read_text(server.address, UNKNOWN, after=whole.cursor)

@@ -101,6 +101,12 @@ def problem(error: RealtimeError) -> tuple[int, Headers, bytes]:
     return error.status, headers, json_line(document)
 
 
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has gone; its body was read, so nothing else can come."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def respond(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
     """Send a whole response."""
     length = (b"content-length", str(len(body)).encode())

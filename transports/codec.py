@@ -61,7 +61,7 @@ class Codec(Protocol):
     Attributes:
         name: The wire's name, for `?wire=` and metrics.
         content_type: Of the HTTP response; empty for message wires.
-        breaks_on_failure: Whether a failed generation can be told only by breaking the connection.
+        breaks_on_failure: Whether a failure, or a reset, can be told only by breaking the connection.
     """
 
     name: str

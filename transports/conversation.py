@@ -6,6 +6,7 @@ idle but alive: heartbeats go on, and a drain can say goodbye.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from realtime.cursor import Cursor
 from realtime.hooks import Leaving
@@ -40,6 +41,30 @@ def starting_log(logs: Sequence[EventLog], cursor: Cursor | None) -> tuple[Event
     if logs[own].finished is None or cursor.seq != logs[own].head:
         return logs[own], cursor
     return next(iter(logs[own + 1 :]), active), None
+
+
+class Beginning(NamedTuple):
+    """Where an observer of a conversation begins, settled once: what starts after this is what comes next.
+
+    Attributes:
+        log: The first one to serve, if there is one already, from `cursor`.
+        latest: The newest generation when this was settled.
+    """
+
+    log: EventLog | None
+    cursor: Cursor | None
+    latest: str | None
+
+
+def beginning(logs: Sequence[EventLog], cursor: Cursor | None) -> Beginning:
+    """Where to begin in these logs, oldest first; see `starting_log`."""
+    return Beginning(*starting_log(logs, cursor), logs[-1].meta.generation if logs else None)
+
+
+def beginning_after(earlier: Beginning, logs: Sequence[EventLog], cursor: Cursor | None) -> Beginning:
+    """Where to begin once a wait for the next generation is over, which may be over as well by now."""
+    later = beginning(logs, cursor)
+    return later if later.log is not None else later._replace(log=_next(logs, earlier.latest))
 
 
 class Idle:
@@ -79,7 +104,7 @@ class Idle:
 async def follow(
     stream: HttpStream,
     codec: Codec,
-    first: tuple[EventLog | None, Cursor | None],
+    first: Beginning,
     *,
     serve: ServeLog,
     wait_created: WaitCreated,
@@ -87,35 +112,34 @@ async def follow(
     bye: Callable[[], Bye],
 ) -> Leaving:
     """Serve one generation of a conversation after another, until the client leaves or the server says goodbye."""
-    log, cursor = first
-    known = [kept.meta.generation for kept in await logs()][-1:] if log is None else []
+    log, cursor, known = first
     while True:
         if log is not None:
             why = await serve(stream, log, cursor)
             if why != "finished":
                 return why
-            known = [log.meta.generation]
+            known = log.meta.generation
         log, cursor = _next(await logs(), known), None
         if log is None and not await _await_next(stream, codec, known, wait_created, bye):
             return "bye"
 
 
-def _next(logs: Sequence[EventLog], known: list[str]) -> EventLog | None:
+def _next(logs: Sequence[EventLog], known: str | None) -> EventLog | None:
     """The log after the known one; the newest when the known one is no longer kept."""
     names = [log.meta.generation for log in logs]
-    if not known:
+    if known is None:
         return logs[0] if logs else None
-    if known[0] in names:
-        later = logs[names.index(known[0]) + 1 :]
+    if known in names:
+        later = logs[names.index(known) + 1 :]
         return later[0] if later else None
     return logs[-1] if logs else None
 
 
 async def _await_next(
-    stream: HttpStream, codec: Codec, known: list[str], wait_created: WaitCreated, bye: Callable[[], Bye]
+    stream: HttpStream, codec: Codec, known: str | None, wait_created: WaitCreated, bye: Callable[[], Bye]
 ) -> bool:
     """Keep the stream alive until there is a next generation; False when the server says goodbye first."""
-    idle = Idle(wait_created(known[0] if known else None))
+    idle = Idle(wait_created(known))
     stream.target = idle
     try:
         while not idle.over:

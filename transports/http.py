@@ -5,17 +5,21 @@ and two to three times the CPU of a delivery. Here it is the request's own task,
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from realtime.errors import RealtimeError
 from realtime.hooks import Leaving
 from realtime.observation import Nudge, Observation
 
-from .asgi import Headers, Receive, Scope, Send
+from .asgi import Headers, Receive, Scope, Send, disconnected
 from .codec import Bye, Codec
 from .options import ObserveOptions
 from .pulse import Pulse
 from .pump import Pump
+
+_logger = logging.getLogger("realtime")
 
 # Proxies that buffer or transform would hold tokens back: nginx reads the second, CDNs `no-transform`.
 STREAM_HEADERS: Headers = [
@@ -105,11 +109,20 @@ class HttpStream:
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
         # Even an empty first write sends the headers: a client should know it is connected before there is a token.
         await self.write(self._codec.preamble(self._retry_ms))
-        why = await self._serve(self)
+        why = await self._serve_or_break()
         if self.left is None:
             self.left = why
             if not self.broken:
                 await send({"type": "http.response.body", "body": b""})
+
+    async def _serve_or_break(self) -> Leaving:
+        try:
+            return await self._serve(self)
+        except RealtimeError as error:
+            # The status has gone out, so a body that breaks is all that can be said.
+            _logger.warning("a stream was broken off: %s", error.error.code)
+            self.broken = True
+            return "disconnected"
 
     async def write(self, data: bytes) -> None:
         """Send bytes; waits, up to the pulse's deadline, for a peer that does not read."""
@@ -119,9 +132,7 @@ class HttpStream:
         self.sending_since_s = None
 
     async def _watch(self, receive: Receive) -> None:
-        """Notice that the client has gone: its body was read, so nothing else can come."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await disconnected(receive)
         self._leave("disconnected")
 
     def _leave(self, why: Leaving) -> None:

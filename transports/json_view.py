@@ -41,6 +41,11 @@ class JsonView:
         assert isinstance(view, cls)
         return view
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is something that was not due yet when it was last looked at."""
+        return self._seq < self._log.head
+
     def newer(self, version: int) -> tuple[int, Json] | None:
         """The view as a frame, with its version, when it is newer than `version`; None when it is not, or not due."""
         final = self._log.finished is not None

@@ -11,7 +11,7 @@ from realtime.hooks import Leaving
 from realtime.observation import Nudge, Observation
 
 from .codec import Bye, Codec, Control, Heartbeat, Position
-from .json_view import JsonView
+from .json_view import LEAST_MS, JsonView
 from .merged import merge
 from .options import ObserveOptions
 from .pulse import Pulse
@@ -58,6 +58,7 @@ class Pump:
         self._pause: asyncio.Future[None] | None = None
         self._view = JsonView.of(observation.log) if options.view == "json" else None
         self._view_version = 0
+        self._view_tick: asyncio.Future[None] | None = None
         self._flushed = False
         if self._bucket is not None or self._flush_ms:
             observation.at_own_pace()
@@ -66,7 +67,8 @@ class Pump:
         """Serve the observer until it has the terminal event or the server says goodbye.
 
         Returns:
-            `finished` or `bye`; other ways to leave are the shell's to notice.
+            `finished`, `bye`, or `too_slow` when what it wanted next is gone and its wire cannot say so. Other
+            ways to leave are the shell's to notice.
         """
         observation = self._observation
         await self._control(self._position())
@@ -77,6 +79,9 @@ class Pump:
             if observation.nudge is not None and await self._act_on_nudge():
                 return "bye"
             if observation.seq < observation.log.head:
+                await self._until_due()
+                if await self._lost_its_place():
+                    return "too_slow"
                 await self._send_slice()
             await self._send_view()
         await self._send_view()
@@ -104,7 +109,9 @@ class Pump:
     async def _act_on_nudge(self) -> bool:
         nudge, self._observation.nudge = self._observation.nudge, None
         if nudge == "heartbeat":
-            await self._control(Heartbeat())
+            # When it is a tick of the view's, the value goes instead.
+            if self._view_tick is None or not self._view_tick.done():
+                await self._control(Heartbeat())
             return False
         if self._observation.log.finished is None:
             await self._control(self._bye())
@@ -131,13 +138,22 @@ class Pump:
         for group in _grouped(frames):
             await self._send_nonempty(codec.join(log.meta.generation, group))
 
-    async def _send_slice(self) -> None:
-        observation = self._observation
+    async def _until_due(self) -> None:
+        """Wait for this observer's next flush."""
         if self._bucket is None and self._flush_ms and self._flushed:
             await self._rest(self._pulse.tick(self._flush_ms))
-        if observation.seq < observation.log.trimmed:
-            observation.reset, observation.seq = "trimmed", observation.log.trimmed
-            await self._control(self._position())
+
+    async def _lost_its_place(self) -> bool:
+        """Tell it to begin again if what comes next is no longer kept; True when its wire has no words for that."""
+        observation = self._observation
+        if observation.seq >= observation.log.trimmed:
+            return False
+        observation.reset, observation.seq = "trimmed", observation.log.trimmed
+        await self._control(self._position())
+        return self._codec.breaks_on_failure
+
+    async def _send_slice(self) -> None:
+        observation = self._observation
         limit = self._most()
         # The slices of one flush follow each other: a tick between them would make a long history take minutes.
         self._flushed = observation.seq + limit >= observation.log.head
@@ -161,11 +177,24 @@ class Pump:
             await self._send(data)
 
     async def _send_view(self) -> None:
-        newer = self._view.newer(self._view_version) if self._view is not None else None
+        if self._view is None:
+            return
+        newer = self._view.newer(self._view_version)
         # The log may be over while a paced observer is not: its final value comes after its last event.
         if newer is not None and (self._observation.done or not newer[1].final):
             self._view_version, frame = newer
             await self._control(frame)
+        if self._view.pending:
+            self._arm_view()
+        elif self._view_tick is not None and self._view_tick.done():
+            self._view_tick = None
+
+    def _arm_view(self) -> None:
+        """Be woken when a value that is not due yet is: no event may come after it. One tick at a time, not one each
+        event."""
+        if self._view_tick is None or self._view_tick.done():
+            self._view_tick = self._pulse.tick(LEAST_MS)
+            self._view_tick.add_done_callback(lambda _: self._observation.wake("heartbeat"))
 
 
 def _after(seconds: float) -> asyncio.Future[None]:

@@ -7,6 +7,7 @@ around them, so a message costs its observers no encoding at all.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from realtime.errors import RealtimeError
 from realtime.events import Entry
 from realtime.strict import decode_json, decode_msgpack
 
@@ -55,7 +56,12 @@ class JsonMessages:
         return json_line(frame)
 
     def decode(self, message: bytes | str) -> Any:
-        return decode_json(message)
+        try:
+            return decode_json(message)
+        except RealtimeError as error:
+            # Over HTTP the same text is a body.
+            said = error.error.message.replace("The body", "The message", 1)
+            raise RealtimeError(error.error.code, said, limit=error.error.limit) from None
 
     def reply(self, value: dict[str, Any]) -> bytes:
         return json_line(value)

@@ -7,14 +7,15 @@ from realtime.errors import RealtimeError
 from realtime.hooks import Leaving
 from realtime.log import EventLog
 from realtime.principal import Principal
-from transports.asgi import Receive, Scope, Send, respond
+from transports.asgi import Receive, Scope, Send, disconnected, respond
 from transports.codec import Codec
-from transports.conversation import follow, starting_log
+from transports.conversation import Beginning, beginning, beginning_after, follow
 from transports.http import STREAM_HEADERS, HttpStream
 from transports.sse import SSE
 
 from .parameters import conversation_name, flag, seconds
 from .service import Service
+from .slots import Slot
 from .streaming import Streaming
 
 _RETRY_AFTER_S = 5.0
@@ -31,74 +32,101 @@ class ConversationEventsRoute:
         streaming = Streaming(self._service, scope, receive, send, ("wait", "follow"))
         wire = streaming.wire(SSE) or SSE
         name = conversation_name(scope["path_params"]["conversation"])
-        following = flag(streaming.query, "follow")
-        wait_s = seconds(streaming.query, "wait")
+        request = _Request(self._service, principal, name, streaming, wire)
         try:
-            first = await self._first(principal, name, streaming.options.cursor(), wait_s)
-            if first[0] is None and not following:
+            if not await request.answer(receive):
                 await respond(send, 204, list(STREAM_HEADERS))
-                return
-            await streaming.respond(self._stream(principal, name, streaming, wire, first, following=following))
         except RealtimeError as error:
             await streaming.refuse(error, wire)
+        except ConnectionResetError:
+            return
 
-    async def _first(
-        self, principal: Principal, name: str, cursor: Cursor | None, wait_s: int
-    ) -> tuple[EventLog | None, Cursor | None]:
-        """Where to begin, after waiting for a generation to start when there is none; raises `draining`."""
-        sessions = self._service.sessions
-        logs = await sessions.conversation(principal, name)
-        first = starting_log(logs, cursor)
-        if first[0] is None and wait_s:
-            try:
-                async with asyncio.timeout(wait_s) as patience:
-                    with self._service.held(_Waiting(patience)):
-                        await sessions.wait_created(principal, name, logs[-1].meta.generation if logs else None)
-            except TimeoutError:
-                if sessions.draining:
-                    raise RealtimeError("draining", retry_after_s=_RETRY_AFTER_S) from None
-                return first
-            first = starting_log(await sessions.conversation(principal, name), cursor)
-        return first
 
-    def _stream(
-        self,
-        principal: Principal,
-        name: str,
-        streaming: Streaming,
-        wire: Codec,
-        first: tuple[EventLog | None, Cursor | None],
-        *,
-        following: bool,
-    ) -> HttpStream:
-        service = self._service
+class _Request:
+    """One request for a conversation's events."""
 
+    def __init__(self, service: Service, principal: Principal, name: str, streaming: Streaming, wire: Codec) -> None:
+        self._service, self._principal, self._name = service, principal, name
+        self._streaming, self._wire = streaming, wire
+        self._following = flag(streaming.query, "follow")
+        self._wait_s = seconds(streaming.query, "wait")
+        self._cursor = streaming.options.cursor()
+
+    async def answer(self, receive: Receive) -> bool:
+        """Answer with a stream; False when there is nothing to stream. Raises `ConnectionResetError` for one who left
+        while waiting, and else what refuses it."""
+        streaming = self._streaming
+        first = beginning(await self._logs(), self._cursor)
+        if streaming.head_only:
+            if first.log is not None or self._following:
+                await streaming.head(self._wire)
+            return first.log is not None or self._following
+        if first.log is None and not self._following and not self._wait_s:
+            return False
+        with self._service.reserve() as slot:
+            if first.log is None and self._wait_s and await self._created(first.latest, receive, slot):
+                first = beginning_after(first, await self._logs(), self._cursor)
+            if first.log is None and not self._following:
+                return False
+            if first.log is not None:
+                streaming.refuse_reset(first.log, first.cursor, self._wire)
+            await streaming.respond(slot, self._stream(first))
+        return True
+
+    async def _logs(self) -> list[EventLog]:
+        return list(await self._service.sessions.conversation(self._principal, self._name))
+
+    async def _wait_created(self, known: str | None) -> None:
+        await self._service.sessions.wait_created(self._principal, self._name, known)
+
+    async def _created(self, known: str | None, receive: Receive, slot: Slot) -> bool:
+        """Wait for a generation to start; False when the time is over. Raises `draining`, or `ConnectionResetError`
+        when the client hangs up: it must not become an observer that nobody reads."""
+        created, left = asyncio.ensure_future(self._wait_created(known)), asyncio.ensure_future(disconnected(receive))
+        waiting = _Waiting()
+        slot.hold(waiting)
+        every = {created, left, waiting.told}
+        try:
+            await asyncio.wait(every, timeout=self._wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if left.done():
+                raise ConnectionResetError
+            if created.done():
+                created.result()
+                return True
+            if waiting.told.done() or self._service.sessions.draining:
+                raise RealtimeError("draining", retry_after_s=_RETRY_AFTER_S)
+            return False
+        finally:
+            for future in every:
+                future.cancel()
+
+    def _stream(self, first: Beginning) -> HttpStream:
         async def serve_log(stream: HttpStream, log: EventLog, cursor: Cursor | None) -> Leaving:
-            return await streaming.serve_log(stream, log, cursor, wire)
+            return await self._streaming.serve_log(stream, log, cursor, self._wire)
 
         async def serve(stream: HttpStream) -> Leaving:
-            log, cursor = first
-            if not following and log is not None:
-                return await serve_log(stream, log, cursor)
+            if not self._following and first.log is not None:
+                return await serve_log(stream, first.log, first.cursor)
             return await follow(
                 stream,
-                wire,
+                self._wire,
                 first,
                 serve=serve_log,
-                wait_created=lambda known: service.sessions.wait_created(principal, name, known),
-                logs=lambda: service.sessions.conversation(principal, name),
-                bye=service.bye,
+                wait_created=self._wait_created,
+                logs=self._logs,
+                bye=self._service.bye,
             )
 
-        return streaming.open(wire, serve)
+        return self._streaming.open(self._wire, serve)
 
 
 class _Waiting:
     """A wait for a conversation's next generation that a farewell ends: none will start here any more."""
 
-    def __init__(self, patience: asyncio.Timeout) -> None:
-        self._patience = patience
+    def __init__(self) -> None:
+        self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def say_bye(self) -> None:
         """See `Leavable`."""
-        self._patience.reschedule(asyncio.get_running_loop().time())
+        if not self.told.done():
+            self.told.set_result(None)

@@ -24,7 +24,7 @@ from .resources import (
     wait_preference,
 )
 from .service import Service
-from .sockets import SocketRoute
+from .sockets import NoHandshake, SocketRoute
 from .streams import EventsRoute, StartRoute
 
 
@@ -45,6 +45,7 @@ def create_router(service: Service) -> APIRouter:
     routes.append(Route("/v1/generations/{generation}/events", EventsRoute(service), methods=["GET"]))
     routes.append(Route("/v1/conversations/{conversation}/events", ConversationEventsRoute(service), methods=["GET"]))
     routes.append(WebSocketRoute("/v1/ws", SocketRoute(service)))
+    routes.append(Route("/v1/ws", NoHandshake(), methods=["GET"]))
     _add_generations(router, service)
     _add_conversations(router, service)
     return router

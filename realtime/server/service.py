@@ -2,9 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
 
@@ -19,6 +17,7 @@ from transports.codec import Bye
 from transports.pulse import Pulse
 
 from .auth import Authenticate, anonymous
+from .slots import Slot
 
 
 class HttpLimits(msgspec.Struct, frozen=True):
@@ -38,14 +37,6 @@ class HttpLimits(msgspec.Struct, frozen=True):
     bye_spread_ms: int = 4000
 
 
-class Leavable(Protocol):
-    """An open connection that can be told to go."""
-
-    def say_bye(self) -> None:
-        """Say goodbye and close, soon."""
-        ...
-
-
 class Service:
     """Shared by all endpoints of one server."""
 
@@ -62,7 +53,7 @@ class Service:
         self.pulse = Pulse(heartbeat_s=self.limits.heartbeat_s, send_deadline_s=self.limits.send_deadline_s)
         self._authenticate = authenticate
         self._rand = rand
-        self._open: dict[Leavable, None] = {}
+        self._open: dict[Slot, None] = {}
         self._empty = asyncio.Event()
 
     @property
@@ -82,22 +73,19 @@ class Service:
         """A goodbye whose time to come back is spread: a restart must not be answered by a stampede."""
         return Bye("draining", 1000 + int(self._rand() * self.limits.bye_spread_ms))
 
-    @contextmanager
-    def held(self, connection: Leavable) -> Iterator[None]:
-        """Count a connection while it is served."""
-        self._open[connection] = None
-        try:
-            yield
-        finally:
-            self._open.pop(connection, None)
-            if not self._open:
-                self._empty.set()
-
-    def refuse_when_full(self) -> None:
-        """Raise `overloaded` when there is no room for another stream."""
+    def reserve(self) -> Slot:
+        """Room for one more stream, to be used as a context; raises `overloaded` when there is none."""
         limit = self.limits.max_streams
         if len(self._open) >= limit:
             raise RealtimeError("overloaded", f"{limit} streams are open.", limit=limit, retry_after_s=5)
+        slot = Slot(self._release)
+        self._open[slot] = None
+        return slot
+
+    def _release(self, slot: Slot) -> None:
+        self._open.pop(slot, None)
+        if not self._open:
+            self._empty.set()
 
     async def farewell(self, patience_s: float) -> None:
         """Say goodbye to every connection that is still open and wait, so long at most, until they have the rest."""

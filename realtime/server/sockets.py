@@ -6,11 +6,13 @@ from realtime.log import EventLog
 from realtime.observation import Observation
 from realtime.principal import Principal
 from realtime.request import StartRequest
-from transports.asgi import Receive, Scope, Send, problem, query
+from transports.asgi import Receive, Scope, Send, problem, query, respond
 from transports.subprotocol import JSON_MESSAGES, SUBPROTOCOLS, Subprotocol
 from transports.websocket import Socket
 
 from .service import Service
+
+_NO_HANDSHAKE = "This is a WebSocket route: ask with Upgrade: websocket, through proxies that pass it on."
 
 
 class SocketRoute:
@@ -25,13 +27,21 @@ class SocketRoute:
             principal = await service.principal(scope)
             query(scope, ())
             codec, echo = negotiate(scope.get("subprotocols") or [])
-            service.refuse_when_full()
+            slot = service.reserve()
         except RealtimeError as error:
             await refuse_handshake(error, receive, send)
             return
-        socket = Socket(_Actions(service, principal), codec, echo=echo, pulse=service.pulse, bye=service.bye)
-        with service.held(socket):
+        with slot:
+            socket = Socket(_Actions(service, principal), codec, echo=echo, pulse=service.pulse, bye=service.bye)
+            slot.hold(socket)
             await socket(receive, send)
+
+
+class NoHandshake:
+    """`GET /v1/ws` by one who did not mean to open a WebSocket, or whose proxy took the `Upgrade` out."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        await respond(send, *problem(RealtimeError("bad_request", _NO_HANDSHAKE, field="Upgrade")))
 
 
 class _Actions:

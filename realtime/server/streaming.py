@@ -17,6 +17,7 @@ from transports.sse import SSE
 from transports.wire import accepted_wire, accepts_json, named_wire
 
 from .service import Service
+from .slots import Slot
 
 OPTIONS = ("after", "replay", "view", "pace", "flush_ms")
 _COME_BACK: dict[str, Literal["draining", "overloaded"]] = {"draining": "draining", "overloaded": "overloaded"}
@@ -55,17 +56,42 @@ class Streaming:
             self._options = read_options(asked, header(self._scope, b"last-event-id"))
         return self._options
 
-    async def log(self, log: EventLog, codec: Codec, headers: Headers | None = None) -> None:
-        """Answer with the events of one log; 204 to one who has them all."""
+    @property
+    def head_only(self) -> bool:
+        """Whether it is a `HEAD`, which starlette lets through where there is a `GET`: nobody to observe anything."""
+        return bool(self._scope["method"] == "HEAD")
+
+    async def head(self, codec: Codec) -> None:
+        """Answer a `HEAD` with what a stream would begin with."""
+        headers = [(b"content-type", codec.content_type), *STREAM_HEADERS]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def answered(self, log: EventLog, codec: Codec, headers: Headers | None = None) -> bool:
+        """Answer who needs no stream, 204 if it has all of this log; False for everyone else."""
         cursor = self.options.cursor()
         if cursor is not None and log.finished is not None and str(cursor) == log.cursor:
             await respond(self._send, 204, [*STREAM_HEADERS, *(headers or [])])
-            return
+            return True
+        if self.head_only:
+            await self.head(codec)
+        return self.head_only
+
+    def refuse_reset(self, log: EventLog, cursor: Cursor | None, codec: Codec) -> None:
+        """Raise `bad_cursor` where the answer would be a reset and the wire has no words for it."""
+        if cursor is not None and codec.breaks_on_failure and log.holds(cursor) is not None:
+            field = "Last-Event-ID" if header(self._scope, b"last-event-id") else "after"
+            message = f"The {codec.name} wire cannot go on from there; ask without a cursor, or on another wire."
+            raise RealtimeError("bad_cursor", message, field=field)
+
+    async def log(self, slot: Slot, log: EventLog, codec: Codec, headers: Headers | None = None) -> None:
+        """Answer with the events of one log."""
+        cursor = self.options.cursor()
 
         async def serve(stream: HttpStream) -> Leaving:
             return await self.serve_log(stream, log, cursor, codec)
 
-        await self.respond(self.open(codec, serve, headers))
+        await self.respond(slot, self.open(codec, serve, headers))
 
     async def serve_log(self, stream: HttpStream, log: EventLog, cursor: Cursor | None, codec: Codec) -> Leaving:
         """Serve one log over an open stream."""
@@ -76,13 +102,12 @@ class Streaming:
     def open(self, codec: Codec, serve: Serve, headers: Headers | None = None) -> HttpStream:
         """A stream with this server's settings."""
         service = self._service
-        service.refuse_when_full()
         return HttpStream(codec, serve, pulse=service.pulse, retry_ms=service.limits.retry_ms, headers=headers)
 
-    async def respond(self, stream: HttpStream) -> None:
+    async def respond(self, slot: Slot, stream: HttpStream) -> None:
         """Serve a stream to its end."""
-        with self._service.held(stream):
-            await stream(self._scope, self._receive, self._send)
+        slot.hold(stream)
+        await stream(self._scope, self._receive, self._send)
 
     async def refuse(self, error: RealtimeError, wire: Codec) -> None:
         """Refuse an observer. Any other status than 200 closes an `EventSource` for good, so one that only came at a

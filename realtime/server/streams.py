@@ -4,6 +4,8 @@ They are not FastAPI endpoints because those cost twice the memory and a third m
 authenticates by itself, and `openapi.py` describes them by hand.
 """
 
+from urllib.parse import quote
+
 from realtime.errors import RealtimeError
 from realtime.manager import Start
 from realtime.request import StartRequest
@@ -16,6 +18,9 @@ from .parameters import idempotency_key
 from .resources import base_path, resource, wait_finished, wait_preference
 from .service import Service
 from .streaming import Streaming
+
+# What a path may hold as it is, RFC 3986 3.3, beside letters and digits.
+_PATH = "/-._~!$&'()*+,;=:@"
 
 
 class StartRoute:
@@ -39,14 +44,16 @@ class StartRoute:
         request = convert(body, StartRequest)
         if wire is None and request.stream:
             wire = SSE
-        if wire is not None:
-            service.refuse_when_full()
-        started = await service.sessions.start(principal, request, idempotency_key=key)
-        headers = _start_headers(scope, started)
-        if wire is not None:
-            await streaming.log(started.log, wire, headers)
-        else:
-            await self._answer(scope, receive, send, started, headers)
+        if wire is None:
+            started = await service.sessions.start(principal, request, idempotency_key=key)
+            await self._answer(scope, receive, send, started, _start_headers(scope, started))
+            return
+        # The room is taken first: who is refused must not have started anything.
+        with service.reserve() as slot:
+            started = await service.sessions.start(principal, request, idempotency_key=key)
+            headers = _start_headers(scope, started)
+            if not await streaming.answered(started.log, wire, headers):
+                await streaming.log(slot, started.log, wire, headers)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, started: Start, headers: Headers) -> None:
         wait_s = wait_preference(scope)
@@ -70,13 +77,17 @@ class EventsRoute:
         wire = streaming.wire(SSE) or SSE
         log = await self._service.sessions.find(principal, scope["path_params"]["generation"])
         try:
-            await streaming.log(log, wire)
+            streaming.refuse_reset(log, streaming.options.cursor(), wire)
+            if not await streaming.answered(log, wire):
+                with self._service.reserve() as slot:
+                    await streaming.log(slot, log, wire)
         except RealtimeError as error:
             await streaming.refuse(error, wire)
 
 
 def _start_headers(scope: Scope, started: Start) -> Headers:
-    location = f"{base_path(scope)}/v1/generations/{started.log.meta.generation}"
+    # The path came percent-decoded, and a header must not.
+    location = f"{quote(base_path(scope), safe=_PATH)}/v1/generations/{started.log.meta.generation}"
     headers: Headers = [(b"location", location.encode())]
     if started.replayed:
         headers.append((b"idempotent-replayed", b"true"))

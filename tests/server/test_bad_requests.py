@@ -180,11 +180,16 @@ async def test_wrong_method(server: RunningServer, method: str, target: str, all
 
 
 @pytest.mark.parametrize(
-    "target", ["/nope", "/v1", "/v1/", "/v2/generations", "/v1/ws", "//v1/models", "/assets/..%2fapp.py", "/V1/models"]
+    "target", ["/nope", "/v1", "/v1/", "/v2/generations", "//v1/models", "/assets/..%2fapp.py", "/V1/models"]
 )
 async def test_unknown_route(server: RunningServer, target: str) -> None:
     """A path that is not there is a problem like any other."""
     assert_problem(await get(server, target), "not_found")
+
+
+async def test_no_handshake(server: RunningServer) -> None:
+    """Who asks for the WebSocket without a handshake, as through a proxy that takes it out, is told what is there."""
+    assert_problem(await get(server, "/v1/ws"), "bad_request", "Upgrade", "WebSocket")
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/html", "text/event-stream;q=0", "application/xml, text/css"])

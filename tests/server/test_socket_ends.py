@@ -36,6 +36,9 @@ async def test_what_is_unobserved_at_once_leaves_nothing() -> None:
         while json.loads((await read_frame(reader))[1]).get("ref") != "last":
             pass
         assert (await server.log(generation)).observers == 0
+        (slot,) = server.application.service._open
+        assert isinstance(slot._connection, Socket)
+        assert slot._connection._observations._held == {}
         assert not [task for task in asyncio.all_tasks() if task.get_name() == f"pump {generation}"]
 
 

@@ -12,10 +12,10 @@ from realtime.events import Finished, Started
 from realtime.hooks import Leaving
 from realtime.log import EventLog
 from realtime.observation import Nudge
-from tests.core.logs import make_meta
+from tests.unit.logs import make_meta
 from transports.asgi import Scope
 from transports.codec import Bye
-from transports.conversation import Idle, follow, starting_log
+from transports.conversation import Idle, beginning, follow, starting_log
 from transports.http import HttpStream
 from transports.ndjson import NDJSON
 from transports.pulse import Pulse
@@ -89,7 +89,7 @@ class Followed:
         self.answers: dict[str, Leaving] = {}
         self.writes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.stream = HttpStream(NDJSON, self._follow, pulse=Pulse(), retry_ms=1)
-        self._first = starting_log(logs, cursor)
+        self._first = beginning(logs, cursor)
         self.task = asyncio.ensure_future(self.stream({}, self._receive, self._send))
 
     async def _follow(self, stream: HttpStream) -> Leaving:

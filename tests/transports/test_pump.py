@@ -358,3 +358,45 @@ async def test_what_the_peer_raises_ends_it() -> None:
         await pump.run()
     assert parse_cursor(pumped.observation.cursor).seq == 0
     pumped.observation.close("disconnected")
+
+
+async def test_a_value_is_shown_though_nothing_comes_after_it() -> None:
+    """One that was not due when its event came is shown once it is, and no heartbeat instead."""
+    log = make_log(letters("[1"))
+    async with pumping(log, view="json") as pumped:
+        await pumped.peer.until(3)
+        log.append(Text(",2"), 9)
+        log.append(Text(",3"), 9)
+        await pumped.peer.until(5)
+        assert pumped.peer.types[-2:] == ["text", "json"]
+        assert pumped.peer.frames[-1]["value"] == [1, 2, 3]
+        assert "heartbeat" not in pumped.peer.types
+
+
+async def test_a_goodbye_does_not_cut_what_has_ended() -> None:
+    """Neither pace nor flush holds the rest back, in a pause that has begun or in one that would."""
+    for options in ({"pace": "1"}, {"flush_ms": 10_000}):
+        log = make_log(letters("ab"))
+        async with pumping(log, **options) as pumped:
+            await pumped.peer.until(2)
+            for event in (*letters("cd"), DONE):
+                log.append(event, 9)
+            await asyncio.sleep(0)
+            pumped._pump.wake("bye")
+            assert await pumped.ended() == "finished"
+            assert pumped.peer.ids == list(range(1, log.head + 1))
+            assert "bye" not in pumped.peer.types
+
+
+async def test_a_reset_without_words_ends_it() -> None:
+    """Where the wire cannot say that events are missing, the observer was too slow and that is the end."""
+    log = make_log(letters("abcdef"))
+    async with pumping(log, TEXT) as pumped:
+        pumped.peer.reads.clear()
+        await pumped.peer.until(1)
+        for event in letters("x" * 600):
+            log.append(event, 9)
+        log.trim(500)
+        pumped.peer.reads.set()
+        assert await pumped.ended() == "too_slow"
+        assert b"".join(pumped.peer.writes) == b"abcdef"
