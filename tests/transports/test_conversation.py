@@ -15,7 +15,7 @@ from realtime.observation import Nudge
 from tests.unit.logs import make_meta
 from transports.asgi import Scope
 from transports.codec import Bye
-from transports.conversation import Idle, beginning, follow, starting_log
+from transports.conversation import Idle, beginning, beginning_after, follow, starting_log
 from transports.http import HttpStream
 from transports.ndjson import NDJSON
 from transports.pulse import Pulse
@@ -274,3 +274,32 @@ async def test_a_closed_wait_is_cancelled() -> None:
         await begun.wait()
         idle.close()
         await ended.wait()
+
+
+async def test_one_that_begins_before_the_stream_is_served_is_not_passed_over() -> None:
+    """Where it begins is settled once; what starts while the headers are written comes next, though it is over."""
+    logs = make_logs("F")
+    followed = Followed(logs)
+    logs.append(make_log("b", finished=True))
+    await followed.idle()
+    assert followed.served == [("b", None)]
+    await followed.end()
+
+
+def test_a_wait_ends_with_one_that_is_over_already() -> None:
+    """What began and ended before anyone looked again is what was waited for."""
+    logs = make_logs("F")
+    first = beginning(logs, None)
+    assert first.log is None
+    logs.append(make_log("b", finished=True))
+    later = beginning_after(first, logs, None)
+    assert later.log is logs[1]
+
+
+async def test_a_goodbye_between_two_generations_is_kept() -> None:
+    """Said while nothing is served that could hear it, it is heard by what is served next."""
+    followed = Followed([])
+    followed.stream.say_bye()
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await followed.writes.get())["type"] == "bye"
+        await followed.task
