@@ -3,6 +3,7 @@
 import asyncio
 import re
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -12,6 +13,8 @@ from realtime.log import EventLog
 from realtime.message import Message, assemble
 from transports.asgi import Receive, Scope, header
 
+# What RFC 3986 allows in a path as it is. An app may mount the routes below a path with parameters of its callers'.
+_PATH = "/-._~!$&'()*+,;=:@"
 # `Prefer: wait=N`, RFC 7240; proxies and clients give up long before five minutes are over.
 MAX_PREFER_WAIT_S = 300
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?", re.ASCII | re.IGNORECASE)
@@ -67,10 +70,10 @@ class ConversationState(msgspec.Struct, frozen=True):
     latest: str | None
 
 
-def base_path(scope: Scope) -> str:
-    """Where the routes are mounted: what stands before `/v1/` in the path of this request."""
+def mount_path(scope: Scope) -> str:
+    """Where the routes are mounted: what stands before `/v1/` in the path of this request, as a URL's path."""
     path: str = scope["path"]
-    return path.rpartition("/v1/")[0]
+    return quote(path.rpartition("/v1/")[0], safe=_PATH)
 
 
 def resource(log: EventLog, base: str, *, whole: bool) -> Resource:

@@ -15,8 +15,8 @@ from .parameters import conversation_name
 from .problems import CheckedRoute
 from .resources import (
     active_log,
-    base_path,
     conversation_state,
+    mount_path,
     not_idle,
     resource,
     stop_state,
@@ -78,7 +78,7 @@ def _add_generations(router: APIRouter, service: Service) -> None:
     async def list_generations(
         request: Request, query: Annotated[PageQuery, Query()], principal: Annotated[Principal, caller]
     ) -> Response:
-        base = base_path(request.scope)
+        base = mount_path(request.scope)
         if query.conversation is not None:
             logs = await sessions.conversation(principal, conversation_name(query.conversation))
             newest = list(reversed(logs))
@@ -98,7 +98,7 @@ def _add_generations(router: APIRouter, service: Service) -> None:
         if wait_s is not None:
             await wait_finished(log, request.receive, wait_s)
             applied["Preference-Applied"] = f"wait={wait_s}"
-        return _json(resource(log, base_path(request.scope), whole=True), **applied)
+        return _json(resource(log, mount_path(request.scope), whole=True), **applied)
 
     @router.delete("/generations/{generation}", status_code=204, summary="Erase an ended generation")
     async def erase_generation(generation: str, principal: Annotated[Principal, caller]) -> Response:

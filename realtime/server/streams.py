@@ -4,8 +4,6 @@ They are not FastAPI endpoints because those cost twice the memory and a third m
 authenticates by itself, and `openapi.py` describes them by hand.
 """
 
-from urllib.parse import quote
-
 from realtime.errors import RealtimeError
 from realtime.manager import Start
 from realtime.request import StartRequest
@@ -15,12 +13,9 @@ from transports.codec import json_line
 from transports.sse import SSE
 
 from .parameters import idempotency_key
-from .resources import base_path, resource, wait_finished, wait_preference
+from .resources import mount_path, resource, wait_finished, wait_preference
 from .service import Service
 from .streaming import Streaming
-
-# What a path may hold as it is, RFC 3986 3.3, beside letters and digits.
-_PATH = "/-._~!$&'()*+,;=:@"
 
 
 class StartRoute:
@@ -60,7 +55,7 @@ class StartRoute:
         if wait_s is not None:
             await wait_finished(started.log, receive, wait_s)
             headers.append((b"preference-applied", f"wait={wait_s}".encode()))
-        body = json_line(resource(started.log, base_path(scope), whole=wait_s is not None))
+        body = json_line(resource(started.log, mount_path(scope), whole=wait_s is not None))
         content_type = (b"content-type", b"application/json")
         await respond(send, 200 if started.replayed else 201, [content_type, NO_STORE, *headers], body)
 
@@ -87,7 +82,7 @@ class EventsRoute:
 
 def _start_headers(scope: Scope, started: Start) -> Headers:
     # The path came percent-decoded, and a header must not.
-    location = f"{quote(base_path(scope), safe=_PATH)}/v1/generations/{started.log.meta.generation}"
+    location = f"{mount_path(scope)}/v1/generations/{started.log.meta.generation}"
     headers: Headers = [(b"location", location.encode())]
     if started.replayed:
         headers.append((b"idempotent-replayed", b"true"))
