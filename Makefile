@@ -11,7 +11,7 @@ run: .make/install
 	$(BIN)/realtime serve --host $(HOST) --port $(PORT)
 
 test: .make/test-tools check
-	$(BIN)/pytest -n 2 -q tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 -q tests
 
 # Style, types and layers: what needs no running.
 check: .make/install-test
