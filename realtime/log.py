@@ -1,7 +1,7 @@
 """The events of one generation: append-only, numbered, sealed by its one terminal event.
 
 One log, many cursors. An observer is this log and a number; joining late, resuming after a drop and being slow are the
-same act: take everything past the number as one slice, send it, wait past it. There is no queue per observer, so there
+same act: take what is past the number as a slice, send it, wait past it. There is no queue per observer, so there
 is no drop policy, no hand-over between history and live, and nothing an observer can do that grows this process.
 
 Each event is encoded once per codec, when the first observer of that codec asks, and a slice that a thousand observers

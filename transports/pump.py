@@ -1,7 +1,7 @@
 """The loop between a log and a connection, the same for every wire: position, history, then slices as they come.
 
-It keeps no copy of anything. A slow peer makes it wait in `send`; when it comes back it takes everything it missed as
-one slice. How bytes reach the peer is the shell's business.
+It keeps no copy of anything. A slow peer makes it wait in `send`; when it comes back it takes what it missed in a few
+large slices. How bytes reach the peer is the shell's business.
 """
 
 import asyncio
