@@ -23,16 +23,33 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """A floor, and what was measured against it."""
+    """A floor, and what was measured against it.
+
+    Attributes:
+        limit: The floor; a run that misses it has failed.
+        goal: What is worked towards; to miss it fails nothing.
+    """
 
     claim: str
     measured: float
     limit: float
     at_most: bool = True
+    goal: float | None = None
 
     @property
     def passed(self) -> bool:
-        return self.measured <= self.limit if self.at_most else self.measured >= self.limit
+        return self._within(self.limit)
+
+    @property
+    def verdict(self) -> str:
+        if not self.passed:
+            return "FAIL"
+        if self.goal is None:
+            return "pass"
+        return "pass, goal met" if self._within(self.goal) else f"pass, goal {self.goal:g} missed"
+
+    def _within(self, bound: float) -> bool:
+        return self.measured <= bound if self.at_most else self.measured >= bound
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -89,5 +106,4 @@ def _figure(value: Figure) -> str:
 
 def _check(check: Check) -> str:
     sign = "≤" if check.at_most else "≥"
-    verdict = "pass" if check.passed else "FAIL"
-    return f"- {verdict}: {check.claim} {sign} {check.limit:g}, measured {check.measured:.3g}"
+    return f"- {check.verdict}: {check.claim} {sign} {check.limit:g}, measured {check.measured:.3g}"
