@@ -76,7 +76,7 @@ class ClientObserver:
 
         def noted(wire: Wire, target: Target, after: str | None) -> Slices:
             self.breaks += 1
-            self._rows.append(Open(self._name, self.breaks, self._generation, _place(after)))
+            self._rows.append(Open(self._name, self.breaks, self._generation, place(after)))
             return opening(wire, target, after)
 
         return noted
@@ -99,7 +99,7 @@ class ClientObserver:
         self._rows.append(Received(self._name, self.breaks, self._generation, epoch, int(seq), value, terminal))
 
 
-def _place(cursor: str | None) -> tuple[str, int] | None:
+def place(cursor: str | None) -> tuple[str, int] | None:
     """A cursor as the checker has it; the place before the first event is none."""
     epoch, _, seq = (cursor or "-0").rpartition("-")
     return (epoch, int(seq)) if seq != "0" else None
