@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.history.rows import Close, Open, Received, Reset, Row, canonical
+from tests.history.rows import Close, Open, Received, Reset, canonical
 from transports.client import Client
 
 from .client_observer import ClientObserver, place
@@ -58,9 +58,16 @@ async def test_javascript(amount: Amount) -> None:
         async def walk(generations: list[str]) -> int:
             rows = list(script_rows(await run_script(ground, generations)))
             assert not any(isinstance(row, Reset) for row in rows)
+            connected: set[tuple[str, str]] = set()
             for row in rows:
+                key = row.generation, row.observer
                 if isinstance(row, Received):
-                    values.setdefault((row.generation, row.observer), []).append(row.value)
+                    assert key in connected, f"{row} was handed on after it had left"
+                    values.setdefault(key, []).append(row.value)
+                elif isinstance(row, Open):
+                    connected.add(key)
+                else:
+                    connected.discard(key)
             ground.rows.extend(rows)
             return sum(isinstance(row, Close) and row.reason != "ended" for row in rows)
 
@@ -91,7 +98,7 @@ async def run_script(ground: Ground, generations: list[str]) -> list[dict[str, A
     return said
 
 
-def script_rows(said: Iterable[dict[str, Any]]) -> Iterator[Row]:
+def script_rows(said: Iterable[dict[str, Any]]) -> Iterator[Open | Received | Reset | Close]:
     """What the script said, as rows."""
     for one in said:
         observer, conn, generation = one["observer"], one["conn"], one["generation"]
