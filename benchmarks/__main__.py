@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import fanout, gateway, machine, micro
+from . import fanout, gateway, machine, many, micro
 from .plan import Plan
 from .report import Table, shown
 
@@ -17,6 +17,7 @@ from .report import Table, shown
 BENCHMARKS: dict[str, Callable[[Plan], Iterable[Table]]] = {
     "micro": micro.run,
     "fanout": fanout.run,
+    "many": many.run,
     "gateway": gateway.run,
 }
 

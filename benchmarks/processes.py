@@ -1,6 +1,7 @@
 """Servers as processes of their own: started, pinned, waited for, and gone when their block ends."""
 
 import ctypes
+import math
 import os
 import signal
 import socket
@@ -14,8 +15,11 @@ from typing import Self
 
 import msgspec
 
-from .load import Job, Observed
+from .accounts import Account, resident_mb
+from .environments import ROOT
+from .load import Job, Observed, Seen
 from .machine import CLIENT_CORE, SERVER_CORE
+from .native import load_client
 
 # Importing the model SDKs takes seconds on a busy machine.
 _READY_S = 60.0
@@ -29,13 +33,21 @@ class Server:
     """A Python module run as a process that listens on a port of 127.0.0.1.
 
     Args:
-        command: What comes after `python -m`; `{port}` is replaced.
+        command: What comes after `python -m`; `{port}` is replaced. Without one nothing listens, nor is waited for.
         env: Variables beside the few that every process needs; nothing else of ours is inherited.
+        python: Of the environment it runs in; ours when not given.
     """
 
-    def __init__(self, *command: str, core: int = SERVER_CORE, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *command: str,
+        core: int = SERVER_CORE,
+        env: Mapping[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> None:
         self.port = _free_port()
-        self._command = [part.replace("{port}", str(self.port)) for part in command]
+        self._listens = "{port}" in command
+        self._command = [python, "-m", *(part.replace("{port}", str(self.port)) for part in command)]
         self._core = core
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._env = inherited | dict(env or {})
@@ -43,16 +55,18 @@ class Server:
     def __enter__(self) -> Self:
         self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *self._command],
+            self._command,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             env=self._env,
+            cwd=ROOT,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread runs here
         )
         os.sched_setaffinity(self._process.pid, {self._core})
         try:
-            self._wait_until_ready()
+            if self._listens:
+                self._wait_until_ready()
         except BaseException:
             self._stop()
             raise
@@ -87,31 +101,37 @@ class Server:
 
 
 def observe(job: Job) -> Observed:
-    """Run the load client, in a process of its own on its own core."""
+    """Run the load client, in a process of its own on its own core, and read the server's accounts as it says."""
     limit_s = job.longest_s + _SLACK_S
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load", str(CLIENT_CORE)],
-        input=msgspec.json.encode(job),
-        capture_output=True,
-        timeout=limit_s,
-        check=False,
-        preexec_fn=_die_with_parent,
+    with subprocess.Popen(
+        [*load_client(), *job.arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        preexec_fn=lambda: _become_client(limit_s),  # noqa: PLW1509 - no other thread runs here
+    ) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        assert client.stderr is not None
+        client.stdin.write(job.request + job.command)
+        client.stdin.close()
+        accounts = [Account.of(job.pid) for _ in ("begin", "end") if client.stdout.readline()]
+        resident = resident_mb(job.pid)
+        seen, said = client.stdout.read(), client.stderr.read()
+    if client.returncode:
+        raise RuntimeError(f"the load client failed:\n{said.decode()[-_SHOWN_CHARS:]}")
+    before, after = accounts
+    return _observed(msgspec.json.decode(seen, type=Seen), before, after, resident)
+
+
+def _observed(seen: Seen, before: Account, after: Account, resident: float) -> Observed:
+    return Observed(
+        **msgspec.structs.asdict(seen),
+        cpu_us=(after.cpu_ns - before.cpu_ns) / 1000,
+        waited=(after.waited_ns - before.waited_ns) / 1e9 / seen.window_s,
+        resident_mb=resident,
     )
-    if done.returncode:
-        raise RuntimeError(f"the load client failed:\n{done.stderr.decode()[-_SHOWN_CHARS:]}")
-    return msgspec.json.decode(done.stdout, type=Observed)
-
-
-def http_request(
-    method: str, path: str, port: int, body: object = None, headers: Mapping[str, str] | None = None
-) -> bytes:
-    """A whole HTTP/1.1 request."""
-    content = b"" if body is None else msgspec.json.encode(body)
-    sent = {"Host": f"127.0.0.1:{port}", "Accept": "text/event-stream", **(headers or {})}
-    if content:
-        sent |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + content
 
 
 def _free_port() -> int:
@@ -119,6 +139,13 @@ def _free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def _become_client(limit_s: float) -> None:
+    _die_with_parent()
+    os.sched_setaffinity(0, {CLIENT_CORE})
+    # An alarm outlives what is executed next, and ends it should it hang.
+    signal.alarm(math.ceil(limit_s))
 
 
 def _die_with_parent() -> None:

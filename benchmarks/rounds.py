@@ -5,19 +5,22 @@ taken; latencies of all rounds are merged and never averaged.
 """
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from .environments import NotInstalledError
 from .load import Observed
+from .native import is_native
 from .plan import Plan
-from .report import Figure, percentile
+from .report import Figure, Row, percentile
 
 # Beyond it the server was not alone on its core: latencies are the machine's, and tokens that are late together go out
 # as one write, which makes a server look cheaper than it is.
 _NOISY = 0.05
+_SATURATED = 0.95
 
 
 class Runs:
-    """What one case showed, round by round."""
+    """What one case showed, round by round; nothing where its server is not installed."""
 
     def __init__(self, seen: Sequence[Observed]) -> None:
         self._seen = seen
@@ -30,9 +33,19 @@ class Runs:
         return {
             "tokens/read": self.median(lambda one: one.tokens / max(one.reads, 1)),
             "RSS MB": self.median(lambda one: one.resident_mb),
+            "server busy %": 100 * self.median(lambda one: one.busy),
             "waited %": 100 * self.median(lambda one: one.waited),
             "client busy %": 100 * self.median(lambda one: one.client_busy),
         }
+
+    @property
+    def installed(self) -> bool:
+        return bool(self._seen)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the server had no more of its core to take."""
+        return self.median(lambda one: one.busy + one.waited) > _SATURATED
 
     @property
     def noisy(self) -> bool:
@@ -49,7 +62,8 @@ class Runs:
 
     def ratio(self, baseline: "Runs") -> float:
         """The cost of a token over that of the baseline."""
-        pairs = zip(self._seen, baseline._seen, strict=True)
+        # One of the two may have been in the first round alone.
+        pairs = zip(self._seen, baseline._seen, strict=False)
         return statistics.median(one.cpu_per_token_us / other.cpu_per_token_us for one, other in pairs)
 
     def age_ms(self, share: float) -> float:
@@ -61,24 +75,48 @@ class Runs:
         return percentile(_merged([one.firsts for one in self._seen]), share)
 
 
-def take_turns(name: str, cases: Mapping[str, Callable[[], Observed]], plan: Plan) -> dict[str, Runs]:
-    """Every case once a round."""
+def take_turns(
+    name: str, cases: Mapping[str, Callable[[], Observed]], plan: Plan, *, once: Collection[str] = ()
+) -> dict[str, Runs]:
+    """Every case once a round, but those that only set the scene: they are in the first round alone."""
     seen: dict[str, list[Observed]] = {case: [] for case in cases}
-    for _ in range(plan.rounds):
+    for n in range(plan.rounds):
         for case, run in cases.items():
+            if n and case in once:
+                continue
             plan.say(f"{name}: {case}")
-            seen[case].append(run())
+            try:
+                seen[case].append(run())
+            except NotInstalledError as error:
+                plan.say(f"not installed: {error}")
     return {case: Runs(observed) for case, observed in seen.items()}
 
 
+def rows(runs: Mapping[str, Runs], baseline: Runs, figures: Callable[[Runs], dict[str, Figure]]) -> list[Row]:
+    """A row for every case."""
+    return [
+        Row(case, one.ratio(baseline), figures(one))
+        if one.installed
+        else Row(case, None, {"delivered %": "not installed"})
+        for case, one in runs.items()
+    ]
+
+
 def warnings(runs: Mapping[str, Runs]) -> list[str]:
-    """A note on the cases that other processes disturbed."""
-    noisy = [case for case, one in runs.items() if one.noisy]
-    return (
-        [f"NOISY: over {_NOISY:.0%} of the window was spent waiting for the core in {', '.join(noisy)}."]
-        if noisy
-        else []
-    )
+    """Notes on the cases that were disturbed, at their end or missing, and on a slow client."""
+    noisy = [case for case, one in runs.items() if one.installed and one.noisy]
+    saturated = [case for case, one in runs.items() if one.installed and one.saturated]
+    missing = [case for case, one in runs.items() if not one.installed]
+    notes = []
+    if noisy:
+        notes.append(f"NOISY: over {_NOISY:.0%} of the window was spent waiting for the core in {', '.join(noisy)}.")
+    if saturated:
+        notes.append(f"Saturated, with no more of the core to take: {', '.join(saturated)}.")
+    if missing:
+        notes.append(f"Not installed: {', '.join(missing)}; `benchmarks/peers.sh` does that.")
+    if not is_native():
+        notes.append("The load client is the one in Python, which is slower: no C compiler was found.")
+    return notes
 
 
 def _merged(counts: Sequence[Mapping[int, int]]) -> dict[int, int]:

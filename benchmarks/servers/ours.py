@@ -1,4 +1,4 @@
-"""Our server, whole, with a provider that publishes at a steady rate once enough observers are there."""
+"""Our server, whole, with a provider that publishes at a steady rate once enough observers are there; 0 is at once."""
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence

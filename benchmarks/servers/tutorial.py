@@ -1,7 +1,8 @@
 """What the tutorials teach: FastAPI, sse-starlette, a queue per subscriber, the SDK's objects, a check per event.
 
-`fanout` broadcasts through one `asyncio.Queue` per subscriber; `gateway` turns the chunks of the OpenAI SDK into
-events. Run by uvicorn on uvloop and httptools, without an access log, as anyone who cares would.
+`fanout` broadcasts through one `asyncio.Queue` per subscriber; `many` streams a generator to each caller; `gateway`
+turns the chunks of the OpenAI SDK into events. Run by uvicorn on uvloop and httptools, without an access log, as anyone
+who cares would.
 """
 
 import asyncio
@@ -62,6 +63,23 @@ def fanout(observers: int, rate: float, seconds: float) -> FastAPI:
     return app
 
 
+def many(rate: float, seconds: float) -> FastAPI:
+    """A generator for each caller."""
+    app = FastAPI()
+
+    @app.post("/chat")
+    async def chat(ask: Ask, request: Request) -> EventSourceResponse:  # noqa: ARG001 - the same whatever is asked
+        async def stream() -> AsyncGenerator[dict[str, str]]:
+            async for token in paced(rate, seconds):
+                if await request.is_disconnected():
+                    break
+                yield {"event": "text", "data": json.dumps({"text": token})}
+
+        return EventSourceResponse(stream())
+
+    return app
+
+
 def gateway(upstream: str) -> FastAPI:
     """One request to the model for each caller, its chunks passed on."""
     client = AsyncOpenAI(base_url=upstream, api_key="unused")
@@ -87,7 +105,12 @@ def gateway(upstream: str) -> FastAPI:
 def main() -> None:
     """Serve until killed."""
     pattern, port, *rest = sys.argv[1:]
-    app = gateway(rest[0]) if pattern == "gateway" else fanout(int(rest[0]), float(rest[1]), float(rest[2]))
+    if pattern == "gateway":
+        app = gateway(rest[0])
+    elif pattern == "many":
+        app = many(float(rest[0]), float(rest[1]))
+    else:
+        app = fanout(int(rest[0]), float(rest[1]), float(rest[2]))
     uvicorn.run(app, port=int(port), loop="uvloop", http="httptools", access_log=False, log_level="warning")
 
 
