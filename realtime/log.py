@@ -3,22 +3,19 @@
 One log, many cursors. An observer is this log and a number; joining late, resuming after a drop and being slow are the
 same act: take what is past the number as a slice, send it, wait past it. There is no queue per observer, so there
 is no drop policy, no hand-over between history and live, and nothing an observer can do that grows this process.
-
-Each event is encoded once per codec, when the first observer of that codec asks, and a slice that a thousand observers
-want at once is joined once. The frames live here because their life is the log's; what is in them is the codec's.
-
-Waiters are one future each, never a shared one: on CPython cancelling one waiter of a shared future cancels them all.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
 from .cursor import Cursor
 from .errors import RealtimeError
 from .events import FOLLOWS, PHASES, AnyEvent, Entry, Finished, Phase, State
+from .frames import Codec, Envelope, Frames
+from .watchers import Waiter, Watcher, Watchers
 
 # 128 thousand tokens is the longest answer of today's models; a log of twice as many events is a runaway.
 MAX_EVENTS = 2**18
@@ -51,29 +48,6 @@ class Meta(msgspec.Struct, frozen=True):
     retain: Retain = "all"
 
 
-class Codec(Protocol):
-    """How one wire writes events. The bytes of an event may depend on the event alone."""
-
-    def frame(self, epoch: str, entry: Entry, /) -> bytes:
-        """Encode one event."""
-        ...
-
-    def join(self, generation: str, frames: Sequence[bytes], /) -> bytes:
-        """Make one slice of several frames."""
-        ...
-
-
-class _Frames:
-    """One codec's frames for a contiguous run of a log, and the slice that was asked for last."""
-
-    __slots__ = ("frames", "last", "start")
-
-    def __init__(self, start: int) -> None:
-        self.start = start
-        self.frames: list[bytes] = []
-        self.last: tuple[int, int, bytes] = (-1, -1, b"")
-
-
 class EventLog:
     """The log of one generation, as this process holds it.
 
@@ -100,8 +74,8 @@ class EventLog:
         self._phase: Phase = "new"
         self._base = 0
         self._entries: list[Entry] = []
-        self._frames: dict[Codec, _Frames] = {}
-        self._waiters: dict[asyncio.Future[None], None] = {}
+        self._frames: dict[Codec, Frames] = {}
+        self._watchers = Watchers()
         self._readers: dict[object, int | None] = {}
         self._room: asyncio.Future[None] | None = None
 
@@ -171,27 +145,19 @@ class EventLog:
             return "branch"
         return "trimmed" if cursor.seq < self._base else None
 
-    def slice(self, codec: Codec, after: int, upto: int | None = None) -> bytes:
-        """Everything past `after` (up to `upto`), encoded once per codec; one join serves all who ask for the same."""
+    def slice(self, codec: Codec, after: int, upto: int | None = None, envelope: Envelope | None = None) -> bytes:
+        """Everything past `after` (up to `upto`), in its envelope if there is one.
+
+        Each event is encoded once per codec, when the first observer of that codec asks, and a slice that a thousand
+        observers want at once is made once.
+        """
         after = max(after, self._base)
-        cache = self._frames.get(codec)
-        if cache is None:
-            cache = self._frames[codec] = _Frames(after)
-        head = self.head
-        end = head if upto is None else min(upto, head)
-        if cache.last[0] == after and cache.last[1] == end:
-            return cache.last[2]
-        if after < cache.start:
-            epoch, missing = self.epoch, self._entries[after - self._base : cache.start - self._base]
-            cache.frames[:0] = [codec.frame(epoch, entry) for entry in missing]
-            cache.start = after
-        done = cache.start + len(cache.frames)
-        if done < head:
-            epoch = self.epoch
-            cache.frames.extend([codec.frame(epoch, entry) for entry in self._entries[done - self._base :]])
-        joined = codec.join(self.meta.generation, cache.frames[after - cache.start : end - cache.start])
-        cache.last = (after, end, joined)
-        return joined
+        frames = self._frames.get(codec)
+        if frames is None:
+            frames = self._frames[codec] = Frames(codec, self.meta.generation, self.epoch, after)
+        head = self._base + len(self._entries)
+        end = head if upto is None or upto > head else upto
+        return frames.slice(self._entries, self._base, after, end, envelope)
 
     # Who reads it.
 
@@ -240,47 +206,38 @@ class EventLog:
         """The number up to which every reader that is waited for has everything; the head when there is none."""
         return min((seq for seq in self._readers.values() if seq is not None), default=self.head)
 
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` soon after each append, and after the end."""
+        self._watchers.add(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Tell `watcher` no more."""
+        self._watchers.remove(watcher)
+
     async def wait(self, after: int) -> None:
         """Return when the log reaches past `after`, or is finished."""
         if self.head > after or self.finished is not None:
             return
-        waiter = self.waiter()
+        waiter = Waiter()
+        self.watch(waiter)
         try:
-            await waiter
+            await waiter.future
         finally:
-            self.forget(waiter)
+            self.unwatch(waiter)
 
     async def wait_moved(self) -> None:
         """Return when a reader has moved or left; for the one writer of a windowed log."""
         self._room = asyncio.get_running_loop().create_future()
         await self._room
 
-    def waiter(self) -> asyncio.Future[None]:
-        """A future of the caller's own that is done at the next append or seal; hand it to `forget` when done with."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters[waiter] = None
-        return waiter
-
-    def forget(self, waiter: asyncio.Future[None]) -> None:
-        """Let go of a waiter whose owner no longer waits."""
-        self._waiters.pop(waiter, None)
-
     def _wake_room(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    def _wake(self) -> None:
-        if not self._waiters:
-            return
-        waiters, self._waiters = self._waiters, {}
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
     # Who writes it.
 
     def append(self, event: AnyEvent, at: int) -> int:
-        """Add the next event and wake whoever waits.
+        """Add the next event and tell whoever watches.
 
         Returns:
             Its number.
@@ -302,8 +259,7 @@ class EventLog:
         if isinstance(event, Finished):
             self.finished = event
             self._forget_derived()
-        if self._waiters:
-            self._wake()
+        self._watchers.tell()
         return self.head
 
     def _refuse_when_full(self, size: int) -> None:
@@ -333,8 +289,5 @@ class EventLog:
         self.payload_bytes -= sum(entry.event.size() for entry in self._entries[:count])
         del self._entries[:count]
         self._base += count
-        for cache in self._frames.values():
-            cut = min(max(self._base - cache.start, 0), len(cache.frames))
-            del cache.frames[:cut]
-            cache.start = max(cache.start, self._base)
-            cache.last = (-1, -1, b"")
+        for frames in self._frames.values():
+            frames.trim(self._base)

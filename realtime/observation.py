@@ -2,15 +2,21 @@
 
 A transport asks `take` for bytes and sends them; between two takes it awaits `changed`. That the log moved, that a
 heartbeat is due and that the server wants to say goodbye all end the same wait, so an observer costs one future while
-it is idle and no timer of its own.
+it is idle and no timer of its own. One whose peer keeps up is not even woken: what `changed` was given sends each slice
+as the log tells of it, and waking a task for every token of every observer would cost as much as the sending.
 """
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Literal
 
 from .cursor import Cursor
+from .frames import Codec, Envelope
 from .hooks import Hooks, Leaving, ObservationEnded, ObservationStarted, Wire
-from .log import Codec, EventLog
+from .log import EventLog
+
+_logger = logging.getLogger("realtime")
 
 Nudge = Literal["heartbeat", "bye"]
 Reset = Literal["branch", "trimmed"]
@@ -29,7 +35,7 @@ class Observation:
         nudge: What it was woken for besides events, until the transport has acted and cleared it.
     """
 
-    __slots__ = ("_hooks", "_open", "_waiter", "log", "nudge", "reset", "seq", "wire")
+    __slots__ = ("_deliver", "_hooks", "_open", "_waiter", "log", "nudge", "reset", "seq", "wire")
 
     def __init__(self, log: EventLog, cursor: Cursor | None, *, wire: Wire, hooks: Hooks) -> None:
         self.log = log
@@ -44,6 +50,7 @@ class Observation:
             self.reset = "trimmed"
         self._hooks = hooks
         self._waiter: asyncio.Future[None] | None = None
+        self._deliver: Callable[[], bool] | None = None
         self._open = True
         log.attach(self, self.seq)
         hooks(ObservationStarted(log.meta, wire, resumed=cursor is not None))
@@ -59,10 +66,10 @@ class Observation:
         """Whether it has the terminal event."""
         return self.log.finished is not None and self.seq >= self.log.head
 
-    def take(self, codec: Codec, limit: int | None = None) -> bytes:
+    def take(self, codec: Codec, limit: int | None = None, envelope: Envelope | None = None) -> bytes:
         """Everything past its place, or the next `limit` events, as one slice; its place moves past them."""
         upto = self.log.head if limit is None else min(self.seq + limit, self.log.head)
-        data = self.log.slice(codec, self.seq, upto)
+        data = self.log.slice(codec, self.seq, upto, envelope)
         self.move(upto)
         return data
 
@@ -76,21 +83,44 @@ class Observation:
         """Let a windowed log go on without it: who wants fewer events a second must not slow the others."""
         self.log.moved(self, None)
 
-    async def changed(self) -> None:
-        """Return when there is something past its place, or the log is finished, or it was nudged."""
+    async def changed(self, deliver: Callable[[], bool] | None = None) -> None:
+        """Return when there is something past its place, or the log is finished, or it was nudged.
+
+        Args:
+            deliver: Called, while this waits, whenever the log has moved; what it returns is whether it has sent, or
+                will send, what there is, so that nobody need wake.
+        """
         if self.seq < self.log.head or self.log.finished is not None or self.nudge is not None:
             return
-        self._waiter = self.log.waiter()
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._deliver = deliver
+        self.log.watch(self)
         try:
             await self._waiter
         finally:
-            self.log.forget(self._waiter)
-            self._waiter = None
+            self.log.unwatch(self)
+            self._waiter = self._deliver = None
+
+    def moved(self) -> None:
+        """See `Watcher`."""
+        if self._deliver is None or not self._delivered(self._deliver):
+            self._end_wait()
+
+    def _delivered(self, deliver: Callable[[], bool]) -> bool:
+        try:
+            return deliver()
+        except Exception:
+            # Other observers are waiting for their turn. This one's task will do the same and fail in its own name.
+            _logger.debug("delivering to an observer failed", exc_info=True)
+            return False
 
     def wake(self, nudge: Nudge) -> None:
         """Make `changed` return. A goodbye outranks a heartbeat."""
         if self.nudge != "bye":
             self.nudge = nudge
+        self._end_wait()
+
+    def _end_wait(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from realtime.errors import RealtimeError
+from realtime.frames import Envelope
 from realtime.hooks import Leaving
 from realtime.observation import Nudge, Observation
 
@@ -18,6 +19,7 @@ from .codec import Bye, Codec
 from .options import ObserveOptions
 from .pulse import Pulse
 from .pump import Pump
+from .sink import SHORT_WAY, Passage, ShortWay
 
 _logger = logging.getLogger("realtime")
 
@@ -47,6 +49,7 @@ class HttpStream:
 
     Attributes:
         target: What a heartbeat or a goodbye is passed on to; `serve` sets it.
+        envelope: See `Sink`.
         broken: Set by `serve` when the body must not end as a complete one.
     """
 
@@ -61,6 +64,7 @@ class HttpStream:
         headers: Headers | None = None,
     ) -> None:
         self.broken = False
+        self.envelope: Envelope | None = None
         self._target: Wakeable | None = None
         self._leaving = False
         self.quiet_since_s = 0.0
@@ -75,6 +79,8 @@ class HttpStream:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._send: Send | None = None
+        self._short_way: ShortWay | None = None
+        self._passage = Passage(None, text=False)
 
     @property
     def target(self) -> Wakeable | None:
@@ -88,8 +94,9 @@ class HttpStream:
         if target is not None and self._leaving:
             target.wake("bye")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send = send
+        self._passage = Passage(scope.get("extensions", {}).get(SHORT_WAY), text=False)
         self._task = asyncio.current_task()
         watcher = self._loop.create_task(self._watch(receive))
         self._pulse.join(self)
@@ -118,6 +125,9 @@ class HttpStream:
     async def _serve_or_break(self) -> Leaving:
         try:
             return await self._serve(self)
+        except OSError:
+            self.broken = True
+            return "disconnected"
         except RealtimeError as error:
             # The status has gone out, so a body that breaks is all that can be said.
             _logger.warning("a stream was broken off: %s", error.error.code)
@@ -126,10 +136,31 @@ class HttpStream:
 
     async def write(self, data: bytes) -> None:
         """Send bytes; waits, up to the pulse's deadline, for a peer that does not read."""
+        if self.envelope is not None:
+            await self.ready()
+            if not self.put(self.envelope(data)):
+                raise ConnectionResetError
+            return
         assert self._send is not None
         self.sending_since_s = self.quiet_since_s = self._loop.time()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self.sending_since_s = None
+        self._short_way = self._passage.proved_by(data)
+        if self._short_way is not None:
+            self.envelope = self._short_way.envelope(text=False)
+
+    def put(self, data: bytes) -> bool:
+        """See `Sink`."""
+        assert self._short_way is not None
+        self.quiet_since_s = self._loop.time()
+        return self._short_way.put(data)
+
+    async def ready(self) -> None:
+        """See `Sink`; waits no longer than the pulse's deadline."""
+        if self._short_way is not None:
+            self.sending_since_s = self._loop.time()
+            await self._short_way.drain()
+            self.sending_since_s = None
 
     async def _watch(self, receive: Receive) -> None:
         await disconnected(receive)
@@ -168,7 +199,7 @@ async def serve_observation(
     bye: Callable[[], Bye],
 ) -> Leaving:
     """Serve one observation over a stream, to its end, and close it."""
-    pump = Pump(observation, codec, options, pulse=pulse, send=stream.write, bye=bye)
+    pump = Pump(observation, codec, options, pulse=pulse, sink=stream, bye=bye)
     stream.target = pump
     why: Leaving | None = None
     try:

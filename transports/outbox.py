@@ -1,28 +1,32 @@
 """What one socket sends: messages in the order they were written, and since when its peer has not read."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, Literal
 
 import msgspec
 
 from realtime.errors import RealtimeError
+from realtime.frames import Envelope
 
 from .asgi import Send
 from .codec import Control
+from .sink import Passage, ShortWay
 from .subprotocol import Subprotocol
 
 Ref = str | int | None
 
 
 class Outbox:
-    """The writing half of a socket; several pumps and the commands' replies share it.
+    """The writing half of a socket, and the sink of its pumps; the commands' replies go here too.
 
     Attributes:
+        envelope: See `Sink`.
         quiet_since_s: Loop time of the last write.
         sending_since_s: Loop time since when nothing that was written got through; None while nothing waits.
     """
 
-    def __init__(self, codec: Subprotocol, send: Send) -> None:
+    def __init__(self, codec: Subprotocol, send: Send, offered: ShortWay | None) -> None:
         self._loop = asyncio.get_running_loop()
         self.quiet_since_s = self._loop.time()
         self.sending_since_s: float | None = None
@@ -30,18 +34,41 @@ class Outbox:
         self._send = send
         self._pending = 0
         self._kind: Literal["bytes", "text"] = "bytes" if codec.binary else "text"
+        self.envelope: Envelope | None = None
+        self._short_way: ShortWay | None = None
+        self._passage = Passage(offered, text=not codec.binary)
 
     async def write(self, data: bytes) -> None:
         """Send one message; waits while the peer does not read. Raises `OSError` when it has gone."""
+        payload = data if self._codec.binary else data.decode()
+        await self._waiting(self._send({"type": "websocket.send", self._kind: payload}))
+        if self._short_way is None:
+            self._short_way = self._passage.proved_by(payload)
+            if self._short_way is not None:
+                self.envelope = self._short_way.envelope(text=not self._codec.binary)
+
+    def put(self, data: bytes) -> bool:
+        """See `Sink`."""
+        assert self._short_way is not None
+        self.quiet_since_s = self._loop.time()
+        return self._short_way.put(data)
+
+    async def ready(self) -> None:
+        """See `Sink`."""
+        if self._short_way is not None:
+            await self._waiting(self._short_way.drain())
+
+    async def _waiting(self, step: Awaitable[None]) -> None:
+        """Await something that ends when the peer reads."""
         self.quiet_since_s = self._loop.time()
         self._pending += 1
         if self._pending == 1:
             self.sending_since_s = self.quiet_since_s
         try:
-            await self._send({"type": "websocket.send", self._kind: data if self._codec.binary else data.decode()})
+            await step
         finally:
             self._pending -= 1
-            # Any write that gets through is a sign that the peer reads.
+            # Any step that gets through is a sign that the peer reads.
             self.sending_since_s = self._loop.time() if self._pending else None
 
     async def say(self, frame: Control) -> None:

@@ -6,6 +6,7 @@ the same interval wake on the same tick and so share one joined slice.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -44,7 +45,7 @@ class Pulse:
         self._send_deadline_s = send_deadline_s
         self._members: dict[Beating, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._ticks: dict[int, list[asyncio.Future[None]]] = {}
+        self._ticks: dict[int, list[Callable[[], None]]] = {}
 
     def __len__(self) -> int:
         return len(self._members)
@@ -62,21 +63,23 @@ class Pulse:
             self._timer.cancel()
             self._timer = None
 
-    def tick(self, every_ms: int) -> asyncio.Future[None]:
-        """The next tick of this interval, to await together with everyone else who waits for it."""
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
+    def at_tick(self, every_ms: int, call: Callable[[], None]) -> None:
+        """Call at the next tick of this interval, together with everyone else who waits for it."""
         waiting = self._ticks.get(every_ms)
         if waiting is None:
             waiting = self._ticks[every_ms] = []
-            loop.call_later(every_ms / 1000, self._release, every_ms)
-        waiting.append(waiter)
+            asyncio.get_running_loop().call_later(every_ms / 1000, self._release, every_ms)
+        waiting.append(call)
+
+    def tick(self, every_ms: int) -> asyncio.Future[None]:
+        """The same tick, to await."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.at_tick(every_ms, lambda: None if waiter.done() else waiter.set_result(None))
         return waiter
 
     def _release(self, every_ms: int) -> None:
-        for waiter in self._ticks.pop(every_ms):
-            if not waiter.done():
-                waiter.set_result(None)
+        for call in self._ticks.pop(every_ms):
+            call()
 
     def _arm(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(min(1.0, self._heartbeat_s / 4), self._look)

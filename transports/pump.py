@@ -1,11 +1,14 @@
 """The loop between a log and a connection, the same for every wire: position, history, then slices as they come.
 
-It keeps no copy of anything. A slow peer makes it wait in `send`; when it comes back it takes what it missed in a few
-large slices. How bytes reach the peer is the shell's business.
+It keeps no copy of anything. A slow peer makes it wait, and is given nothing until it reads; when it comes back it
+takes what it missed in a few large slices. How bytes reach the peer is the sink's business.
+
+The loop is for what happens now and then. While a peer keeps up, and its sink has a short way, `_deliver` sends each
+slice in the log's own call and the loop sleeps.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 from realtime.hooks import Leaving
 from realtime.observation import Nudge, Observation
@@ -15,12 +18,11 @@ from .json_view import LEAST_MS, JsonView
 from .merged import merge
 from .options import ObserveOptions
 from .pulse import Pulse
-
-Send = Callable[[bytes], Awaitable[None]]
+from .sink import Sink
 
 # What one write may hold. A peer that does not read keeps one slice in this process beside what the kernel takes, and a
 # peer whose link breaks often must be able to get at least one across.
-MAX_SLICE_BYTES = 32 * 1024
+MAX_SLICE_BYTES = 16 * 1024
 # Id, type, time and the wire's own lines, on the wire that takes the most.
 FRAME_BYTES = 100
 
@@ -29,7 +31,7 @@ class Pump:
     """Drives one observation over one connection.
 
     Args:
-        send: Writes bytes to the peer; waits while the peer does not read.
+        sink: The way to the peer.
         bye: Made when the observation is asked to leave, with a time to come back that is spread over its peers.
 
     Attributes:
@@ -43,14 +45,14 @@ class Pump:
         options: ObserveOptions,
         *,
         pulse: Pulse,
-        send: Send,
+        sink: Sink,
         bye: Callable[[], Bye],
     ) -> None:
         self._observation = observation
         self._codec = codec
         self._options = options
         self._pulse = pulse
-        self._send = send
+        self._sink = sink
         self._bye = bye
         self.was_reset = False
         self._bucket = options.bucket()
@@ -59,7 +61,8 @@ class Pump:
         self._view = JsonView.of(observation.log) if options.view == "json" else None
         self._view_version = 0
         self._view_tick: asyncio.Future[None] | None = None
-        self._flushed = False
+        # Whether this observer has had its write, and waits for the next tick.
+        self._resting = False
         if self._bucket is not None or self._flush_ms:
             observation.at_own_pace()
 
@@ -75,17 +78,50 @@ class Pump:
         if self._options.replay == "merged":
             await self._send_merged()
         while not observation.done:
-            await observation.changed()
+            await observation.changed(self._deliver if self._delivers else None)
             if observation.nudge is not None and await self._act_on_nudge():
                 return "bye"
             if observation.seq < observation.log.head:
                 await self._until_due()
+                await self._sink.ready()
                 if await self._lost_its_place():
                     return "too_slow"
                 await self._send_slice()
             await self._send_view()
         await self._send_view()
         return "finished"
+
+    @property
+    def _delivers(self) -> bool:
+        """Whether nothing stands between an append and its write: no pace, no view, no coroutines."""
+        return self._bucket is None and self._view is None and self._sink.envelope is not None
+
+    def _deliver(self) -> bool:
+        """Send what there is as one write, or leave it to the next tick; False when it is the loop's business."""
+        if self._resting:
+            return True
+        observation, sink = self._observation, self._sink
+        log, seq = observation.log, observation.seq
+        head = log.head
+        if log.finished is not None or seq < log.trimmed:
+            return False
+        if seq == head:
+            return True
+        data = log.slice(self._codec, seq, head, sink.envelope)
+        if (len(data) > MAX_SLICE_BYTES and head - seq > 1) or not sink.put(data):
+            return False
+        observation.move(head)
+        if self._flush_ms:
+            self._rest_until_tick()
+        return True
+
+    def _rest_until_tick(self) -> None:
+        self._resting = True
+        self._pulse.at_tick(self._flush_ms, self._tick)
+
+    def _tick(self) -> None:
+        self._resting = False
+        self._observation.moved()
 
     def wake(self, nudge: Nudge, /) -> None:
         """Pass a nudge on to the observation; a goodbye also ends a pause between two writes."""
@@ -102,9 +138,7 @@ class Pump:
         return Position(log.meta.generation, held, log.cursor, log.state, reset)
 
     async def _control(self, frame: Control) -> None:
-        data = self._codec.control(frame)
-        if data:
-            await self._send(data)
+        await self._send_nonempty(self._codec.control(frame))
 
     async def _act_on_nudge(self) -> bool:
         nudge, self._observation.nudge = self._observation.nudge, None
@@ -117,7 +151,7 @@ class Pump:
             await self._control(self._bye())
             return True
         # There is nothing to come back for: the log may die with this process. So the rest goes now, at any pace.
-        self._bucket, self._flush_ms = None, 0
+        self._bucket, self._flush_ms, self._resting = None, 0, False
         return False
 
     async def _rest(self, pause: asyncio.Future[None]) -> None:
@@ -140,7 +174,7 @@ class Pump:
 
     async def _until_due(self) -> None:
         """Wait for this observer's next flush."""
-        if self._bucket is None and self._flush_ms and self._flushed:
+        if self._bucket is None and self._resting:
             await self._rest(self._pulse.tick(self._flush_ms))
 
     async def _lost_its_place(self) -> bool:
@@ -156,13 +190,23 @@ class Pump:
         observation = self._observation
         limit = self._most()
         # The slices of one flush follow each other: a tick between them would make a long history take minutes.
-        self._flushed = observation.seq + limit >= observation.log.head
+        flushed = observation.seq + limit >= observation.log.head
         if self._bucket is not None:
             limit, wait_s = self._bucket.take(asyncio.get_running_loop().time(), limit)
             if not limit:
                 await self._rest(_after(wait_s))
                 return
-        await self._send_nonempty(observation.take(self._codec, limit))
+        await self._send_next(limit)
+        if self._flush_ms and flushed and not self._resting:
+            self._rest_until_tick()
+
+    async def _send_next(self, count: int) -> None:
+        observation, sink = self._observation, self._sink
+        if sink.envelope is None:
+            await self._send_nonempty(observation.take(self._codec, count))
+        elif not sink.put(observation.take(self._codec, count, sink.envelope)):
+            # It was ready a moment ago, and nothing was written since.
+            raise ConnectionResetError
 
     def _most(self) -> int:
         """How many events the next slice may hold."""
@@ -174,7 +218,7 @@ class Pump:
 
     async def _send_nonempty(self, data: bytes) -> None:
         if data:
-            await self._send(data)
+            await self._sink.write(data)
 
     async def _send_view(self) -> None:
         if self._view is None:

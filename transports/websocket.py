@@ -34,6 +34,7 @@ from .options import ObserveOptions
 from .outbox import Outbox
 from .pulse import Pulse
 from .pump import Pump
+from .sink import ShortWay
 from .subprotocol import Subprotocol
 
 _logger = logging.getLogger("realtime")
@@ -69,6 +70,7 @@ class Socket:
 
     Args:
         echo: The subprotocol to name in the handshake's answer; None when the client offered none.
+        short_way: What the server left in the scope, if anything.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class Socket:
         echo: str | None,
         pulse: Pulse,
         bye: Callable[[], Bye],
+        short_way: ShortWay | None = None,
     ) -> None:
         self._actions = actions
         self._codec = codec
         self._echo = echo
         self._pulse = pulse
         self._bye = bye
+        self._short_way = short_way
         self._observations = Observations(lambda: self._close_with(CLOSE_INTERNAL))
         self._asides: set[asyncio.Task[None]] = set()
         self._closing: int | None = None
@@ -96,7 +100,7 @@ class Socket:
         self._task = asyncio.current_task()
         await receive()
         await send({"type": "websocket.accept", "subprotocol": self._echo})
-        self._outbox = outbox = Outbox(self._codec, send)
+        self._outbox = outbox = Outbox(self._codec, send, self._short_way)
         self._pulse.join(self)
         try:
             await self._read(receive, outbox)
@@ -178,7 +182,7 @@ class Socket:
 
     def _pump(self, observation: Observation | None, options: ObserveOptions, outbox: Outbox) -> None:
         if observation is not None:
-            pump = Pump(observation, self._codec, options, pulse=self._pulse, send=outbox.write, bye=self._bye)
+            pump = Pump(observation, self._codec, options, pulse=self._pulse, sink=outbox, bye=self._bye)
             self._observations.pump(observation, pump)
 
     # What the pulse sees, and does.

@@ -1,12 +1,13 @@
-"""What uvicorn is told of connections: deadlines for what it receives, and bounds on frames."""
+"""What uvicorn is told of connections: deadlines for what it receives, bounds on frames, and a short way out."""
 
 import asyncio
 import logging
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from .short_way import WithShortWay
 from .socket_protocol import SocketProtocol
 
 # After the drain nothing should be open; what is, is cut.
@@ -15,7 +16,7 @@ _GRACEFUL_S = 5
 _BODY_SLACK_S = 5.0
 
 # What a peer that does not read holds here beside one slice and the kernel's buffer; asyncio's default is 64 KiB.
-_WRITE_BUFFER_BYTES = 32 * 1024
+_WRITE_BUFFER_BYTES = 16 * 1024
 
 _logger = logging.getLogger("uvicorn.error.http")
 # A body is left incomplete on purpose, for a text that failed and for a peer that does not read; that has its own line.
@@ -70,6 +71,9 @@ class DeadlineProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._disarm()
         super().handle_websocket_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, WithShortWay(app, cycle))  # type: ignore[arg-type]  # an ASGI app like any
 
     def _arm(self, seconds: float) -> None:
         self._disarm()

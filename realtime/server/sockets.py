@@ -7,6 +7,7 @@ from realtime.observation import Observation
 from realtime.principal import Principal
 from realtime.request import StartRequest
 from transports.asgi import Receive, Scope, Send, problem, query, respond
+from transports.sink import SHORT_WAY
 from transports.subprotocol import JSON_MESSAGES, SUBPROTOCOLS, Subprotocol
 from transports.websocket import Socket
 
@@ -32,7 +33,14 @@ class SocketRoute:
             await refuse_handshake(error, receive, send)
             return
         with slot:
-            socket = Socket(_Actions(service, principal), codec, echo=echo, pulse=service.pulse, bye=service.bye)
+            socket = Socket(
+                _Actions(service, principal),
+                codec,
+                echo=echo,
+                pulse=service.pulse,
+                bye=service.bye,
+                short_way=scope.get("extensions", {}).get(SHORT_WAY),
+            )
             slot.hold(socket)
             await socket(receive, send)
 

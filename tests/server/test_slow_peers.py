@@ -213,7 +213,7 @@ async def test_stalled_readers() -> None:
                 assert (await request(address, "GET", "/livez")).status == 200
         assert (await read_text(address, generation)).body == whole.body
         assert await metric(address, "realtime_observers") == 0
-        # A reader costs what is being written to it, some 32 KiB, a few times over; not the half megabyte of its log.
+        # A reader costs what is being written to it, some 16 KiB, a few times over; not the half megabyte of its log.
         assert most - before < READERS * 300 * 1024, (before, most)
         assert process.log.count("observer too slow") <= READERS
         assert len(process.lines) <= READERS + 20, process.log

@@ -10,6 +10,7 @@ import pytest
 
 from realtime.cursor import parse_cursor
 from realtime.events import Content, Text
+from realtime.frames import Envelope
 from realtime.hooks import Hooks, Leaving
 from realtime.log import EventLog
 from realtime.observation import Observation
@@ -25,20 +26,35 @@ PATIENCE_S = 20
 
 
 class Peer:
-    """Whoever is sent to: keeps the writes, and can be made not to read."""
+    """A sink that takes the long way: keeps the writes, and can be made not to read."""
+
+    envelope: Envelope | None = None
 
     def __init__(self) -> None:
+        self.gone = False
         self.writes: list[bytes] = []
         self.reads = asyncio.Event()
         self.reads.set()
         self._more = asyncio.Event()
 
-    async def send(self, data: bytes) -> None:
+    def put(self, data: bytes) -> bool:
+        """Take one write that cannot wait."""
+        raise AssertionError(f"{data!r} took the short way")
+
+    async def ready(self) -> None:
+        """It cannot be told beforehand whether it reads."""
+
+    async def write(self, data: bytes) -> None:
         """Take one write."""
+        if self.gone:
+            raise ConnectionResetError
+        self._keep(data)
+        await self.reads.wait()
+
+    def _keep(self, data: bytes) -> None:
         assert data, "an empty write"
         self.writes.append(data)
         self._more.set()
-        await self.reads.wait()
 
     @property
     def frames(self) -> list[dict[str, Any]]:
@@ -76,7 +92,7 @@ class Pumped:
             codec,
             options,
             pulse=self.pulse,
-            send=self.peer.send,
+            sink=self.peer,
             bye=lambda: Bye("draining", 1500),
         )
         self.task = asyncio.ensure_future(self._pump.run())
@@ -278,11 +294,11 @@ async def test_flush_sends_the_first_at_once_and_then_by_the_tick() -> None:
 
 async def test_a_flush_of_several_slices_waits_for_one_tick() -> None:
     """A long history is there at once, and so is what gathered between two ticks, however much it is."""
-    async with pumping(make_log([Text("x" * 15_000)] * 9), flush_ms=10_000) as pumped:
+    async with pumping(make_log([Text("x" * 7_000)] * 9), flush_ms=10_000) as pumped:
         await pumped.peer.until(6)
         assert pumped.peer.ids == list(range(1, 12))
         for _ in range(9):
-            pumped.log.append(Text("y" * 15_000), 9)
+            pumped.log.append(Text("y" * 7_000), 9)
         pumped.log.append(DONE, 9)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -348,14 +364,9 @@ async def test_a_paced_observer_gets_the_final_view_after_its_last_event() -> No
 async def test_what_the_peer_raises_ends_it() -> None:
     """A connection that is gone is the shell's to notice."""
     pumped = Pumped(make_log(), ObserveOptions(), NDJSON)
-
-    async def gone(_: bytes) -> None:
-        raise ConnectionResetError
-
-    pumped.task.cancel()
-    pump = Pump(pumped.observation, NDJSON, ObserveOptions(), pulse=Pulse(), send=gone, bye=lambda: Bye("draining", 1))
+    pumped.peer.gone = True
     with pytest.raises(ConnectionResetError):
-        await pump.run()
+        await pumped.ended()
     assert parse_cursor(pumped.observation.cursor).seq == 0
     pumped.observation.close("disconnected")
 

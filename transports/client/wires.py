@@ -29,7 +29,7 @@ Codec = Literal["json", "msgpack"]
 Slices = AsyncGenerator[list[Frame], None]
 
 _ACCEPT = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
-# A message is a slice of about 32 KiB, or one event that is larger: 2 MiB of payload by default, several times that as
+# A message is a slice of about 16 KiB, or one event that is larger: 2 MiB of payload by default, several times that as
 # JSON, and a server may be set to more.
 _MAX_MESSAGE_BYTES = 64 * 2**20
 # These say that this client is wrong; it would be as wrong on a new connection.

@@ -1,0 +1,82 @@
+"""A log's events as one wire writes them: each encoded once, and what many want at once made once.
+
+The frames live with the log because their life is the log's; what is in them is the codec's, and what a connection puts
+around a slice is the envelope's.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .events import Entry
+
+Envelope = Callable[[bytes], bytes]
+"""What a connection puts around a slice: an HTTP chunk's length, a WebSocket frame's head. Of nothing it makes nothing;
+and it is one function for all connections of a kind, so that they share what it makes."""
+
+
+class Codec(Protocol):
+    """How one wire writes events. The bytes of an event may depend on the event alone."""
+
+    def frame(self, epoch: str, entry: Entry, /) -> bytes:
+        """Encode one event."""
+        ...
+
+    def join(self, generation: str, frames: Sequence[bytes], /) -> bytes:
+        """Make one slice of several frames."""
+        ...
+
+
+class Frames:
+    """One codec's frames for a contiguous run of a log, and the slice that was asked for last.
+
+    Args:
+        start: Number of the event before the first one here.
+    """
+
+    __slots__ = ("_after", "_codec", "_enveloped", "_epoch", "_frames", "_generation", "_joined", "_start", "_upto")
+
+    def __init__(self, codec: Codec, generation: str, epoch: str, start: int) -> None:
+        self._codec = codec
+        self._generation = generation
+        self._epoch = epoch
+        self._start = start
+        self._frames: list[bytes] = []
+        self._after = self._upto = -1
+        self._joined = b""
+        self._enveloped: dict[Envelope, bytes] = {}
+
+    def slice(self, entries: Sequence[Entry], base: int, after: int, upto: int, envelope: Envelope | None) -> bytes:
+        """The events past `after`, up to `upto`, as one piece.
+
+        Args:
+            entries: All of the log's.
+            base: Number of the event before the first of them.
+        """
+        if after != self._after or upto != self._upto:
+            self._join(entries, base, after, upto)
+        if envelope is None:
+            return self._joined
+        enveloped = self._enveloped.get(envelope)
+        if enveloped is None:
+            enveloped = self._enveloped[envelope] = envelope(self._joined)
+        return enveloped
+
+    def _join(self, entries: Sequence[Entry], base: int, after: int, upto: int) -> None:
+        frame, epoch, frames = self._codec.frame, self._epoch, self._frames
+        if after < self._start:
+            frames[:0] = [frame(epoch, entry) for entry in entries[after - base : self._start - base]]
+            self._start = after
+        done = self._start + len(frames)
+        if done < upto:
+            frames.extend([frame(epoch, entry) for entry in entries[done - base : upto - base]])
+        self._joined = self._codec.join(self._generation, frames[after - self._start : upto - self._start])
+        self._after, self._upto = after, upto
+        self._enveloped.clear()
+
+    def trim(self, base: int) -> None:
+        """Let go of the frames up to `base`."""
+        del self._frames[: max(base - self._start, 0)]
+        self._start = max(self._start, base)
+        self._after = self._upto = -1
+        self._joined = b""
+        self._enveloped.clear()
