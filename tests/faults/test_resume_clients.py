@@ -31,9 +31,9 @@ async def test_python(amount: Amount) -> None:
     followers: list[tuple[str, ClientObserver]] = []
     async with (
         walking() as ground,
-        Client(ground.server.url, jitter=lambda: 0.0) as plain,
-        Client(ground.cut.url, jitter=lambda: 0.0) as cut,
-        Client(ground.cut.url, codec="msgpack", jitter=lambda: 0.0) as packed,
+        Client(ground.server.url, jitter=lambda: 0.0, give_up_s=20.0) as plain,
+        Client(ground.cut.url, jitter=lambda: 0.0, give_up_s=20.0) as cut,
+        Client(ground.cut.url, codec="msgpack", jitter=lambda: 0.0, give_up_s=20.0) as packed,
     ):
 
         async def walk(generation: str, number: int) -> int:
