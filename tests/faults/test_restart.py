@@ -1,0 +1,134 @@
+"""A signal to a process with a crowd attached: no stream is cut, nobody lacks an event, and they come back spread.
+
+The provider is scripted here, so what runs goes on for as long as the test says and no longer.
+"""
+
+import asyncio
+import re
+import resource
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import chain
+
+import pytest
+
+from tests.history.checker import check
+from tests.history.rows import Settled
+from tests.server.running import Process, running
+from tests.support.http import request, start
+from tests.support.observer import Observer
+from tests.support.raw import WIRES
+from tests.support.server import Address
+from tests.upstream import Pause, Reply, Step, Upstream, Wait, chat
+
+from .crowd import Crowd
+
+Amount = Callable[[int, int], int]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+_GENERATIONS = 20
+_EXITS_WITHIN_S = 25.0
+_SPREAD_MS = 2_000
+# Said before the signal and after it, one every so often.
+_BEFORE = [f"{n} before, " for n in range(10)]
+_AFTER = [f"{n} after, " for n in range(10)]
+_EVERY = Pause(0.1)
+
+
+@asynccontextmanager
+async def attended(size: int, go: asyncio.Event, *flags: str) -> AsyncIterator[tuple[Process, Address, Crowd]]:
+    """A server process with a crowd of this size, and generations that end a little after `go`."""
+    allow_descriptors(4 * size)
+    said = chat.text(*_BEFORE, *_AFTER)
+    first = 1 + len(_BEFORE)
+    steps: list[Step] = [*chain(*((chunk, _EVERY) for chunk in said[:first]))]
+    steps += [Wait(go), *chain(*((chunk, _EVERY) for chunk in said[first:]))]
+    async with (
+        Upstream(Reply(steps)) as upstream,
+        running(*flags, OPENAI_BASE_URL=upstream.url) as (process, address),
+    ):
+        names = [f"c{n}" for n in range(_GENERATIONS)]
+        started = {name: await start(address, model="openai/m", conversation=name) for name in names}
+        crowd = Crowd(address, started, size)
+        await crowd.attach()
+        yield process, address, crowd
+
+
+def allow_descriptors(wanted: int) -> None:
+    """Let this process, and the server it starts, have so many sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+
+
+async def draining(address: Address) -> None:
+    """Wait until the server says that it drains."""
+    async with asyncio.timeout(10):
+        while (await request(address, "GET", "/readyz")).status != 503:
+            pass
+
+
+async def gone(process: Process, since_s: float) -> None:
+    """Wait for the process to end as it should, in its time."""
+    assert await process.ended() == 0
+    assert asyncio.get_running_loop().time() - since_s <= _EXITS_WITHIN_S
+    assert "Traceback" not in process.log
+    assert "ERROR" not in process.log
+
+
+def settled(process: Process) -> list[Settled]:
+    """What its log says of generations that have ended."""
+    found = re.findall(r" (completed|failed) generation=([0-9a-f]{32}) .* events=([0-9]+) ", process.log)
+    return [Settled(generation, outcome, int(events)) for outcome, generation, events in found]
+
+
+def assert_sent_away(process: Process, crowd: Crowd, size: int, manners: dict[str, int]) -> None:
+    """Everyone in an orderly way, with all of it, and not all to come back at the same time."""
+    goodbyes = crowd.goodbyes()
+    assert manners.keys() == {"complete", "complete after a goodbye", "closed with 1012 after a goodbye"}
+    assert sum(manners.values()) == size
+    assert len(goodbyes) == size - manners["complete"]
+    assert max(goodbyes) - min(goodbyes) >= _SPREAD_MS
+    # No second of them gets more than half.
+    assert max(sum(at <= other < at + 1000 for other in goodbyes) for at in goodbyes) <= len(goodbyes) / 2
+    assert check([*crowd.rows, *settled(process)]) == []
+    assert all(witness.finished and not witness.resets for witness in crowd.witnesses)
+
+
+async def test_what_runs_finishes_before_its_crowd(amount: Amount) -> None:
+    """A drain lets generations end by themselves; then everyone is sent away, and a fresh server is there for them."""
+    size, go, now = amount(200, 1_000), asyncio.Event(), asyncio.get_running_loop().time
+    async with attended(size, go) as (process, address, crowd):
+        process.signal()
+        signalled_s = now()
+        await draining(address)
+        assert not any(witness.finished for witness in crowd.witnesses)
+        go.set()
+        manners = await crowd.sent_away()
+        await gone(process, signalled_s)
+    assert_sent_away(process, crowd, size, manners)
+    assert {witness.text for witness in crowd.witnesses} == {"".join([*_BEFORE, *_AFTER])}
+    assert {witness.events[-1]["outcome"] for witness in crowd.witnesses} == {"completed"}
+    async with running() as (_, fresh):
+        # What they had is theirs; the log went with its process, and a fresh one says so and never splices.
+        for wire, witness in zip(WIRES, crowd.witnesses, strict=False):
+            back = await Observer(witness.generation).watch(fresh, wire, after=witness.events[2]["id"])
+            assert back.error is not None
+            assert back.error["code"] == "not_found"
+            again = Observer(await start(fresh, model="demo/default", options={"tokens": 5, "rate": 1000}))
+            assert (await again.watch(fresh, wire)).why == "ended"
+
+
+async def test_what_runs_too_long_is_ended_before_its_crowd(amount: Amount) -> None:
+    """When the drain's time is over the rest ends as the server's fault, and everyone has all of it."""
+    size, never, now = amount(200, 1_000), asyncio.Event(), asyncio.get_running_loop().time
+    async with attended(size, never, "--drain-timeout-s", "1") as (process, _, crowd):
+        process.signal()
+        signalled_s = now()
+        manners = await crowd.sent_away()
+        await gone(process, signalled_s)
+    assert_sent_away(process, crowd, size, manners)
+    last = [witness.events[-1] for witness in crowd.witnesses]
+    assert {(event["outcome"], event["error"]["code"]) for event in last} == {("failed", "worker_shutdown")}
+    assert len({witness.text for witness in crowd.witnesses}) <= _GENERATIONS
