@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import fanout, gateway, machine, many, micro
+from . import drops, fanout, gateway, idle, machine, many, micro, resume, stop
 from .plan import Plan
 from .report import Table, shown
 
@@ -19,6 +19,10 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterable[Table]]] = {
     "fanout": fanout.run,
     "many": many.run,
     "gateway": gateway.run,
+    "stop": stop.run,
+    "resume": resume.run,
+    "drops": drops.run,
+    "idle": idle.run,
 }
 
 _RESULTS = Path(__file__).parent / "results"

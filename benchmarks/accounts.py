@@ -32,3 +32,13 @@ def resident_mb(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+def proportional_kib(pid: int) -> int:
+    """Memory of a process and its children, of shared pages its part."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return own + sum(
+        proportional_kib(int(child)) for task in tasks for child in (task / "children").read_text().split()
+    )

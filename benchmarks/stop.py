@@ -1,0 +1,219 @@
+"""`stop`: from the wish to the provider's closed socket, and to the last observer that is told."""
+
+import http.client
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from .clients import stops, told
+from .clients.asking import ask
+from .machine import CLIENT_CORE
+from .plan import Plan
+from .processes import Server
+from .report import BUCKET_US, Check, Figure, Row, Table, percentile
+from .requests import http_request
+
+_GENERATIONS = 200
+_RATE = 50
+# What the tutorial can carry: at the rate of the others it is so far behind that it notices nothing.
+_RATE_TUTORIAL = 5
+_STARTS_PER_S = 100
+_STOPS, _STOPS_QUICK = 200, 50
+_EVERY_S = 0.025
+_OBSERVERS = 100
+_REPEATS, _REPEATS_QUICK = 40, 10
+# Longer than anyone looks.
+_LONG_S = 600
+
+_SERVE = ("realtime", "serve", "--port", "{port}", "--log-level", "warning")
+_START: dict[str, object] = {"model": "openai/benchmark", "prompt": stops.NAME, "stream": True}
+
+
+def run(plan: Plan) -> Iterable[Table]:
+    """The provider first, because it bills; then the observers."""
+    yield _upstream(plan)
+    yield _observers(plan)
+
+
+class _Seen:
+    """The stops of one case, of all rounds."""
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self.closed: dict[int, int] = {}
+        self.told: dict[int, int] = {}
+        self.late_us: list[int] = []
+        self.busy: list[float] = []
+
+    def add(self, asked: stops.Asked, closed_us: Mapping[str, int]) -> None:
+        self.stops += len(asked.sent_us)
+        self.late_us.append(asked.late_us)
+        self.busy.append(asked.busy)
+        for prompt, sent_us in asked.sent_us.items():
+            for when, seen in ((closed_us, self.closed), (asked.told_us, self.told)):
+                if prompt in when:
+                    bucket = max(0, when[prompt] - sent_us) // BUCKET_US
+                    seen[bucket] = seen.get(bucket, 0) + 1
+
+    @property
+    def all(self) -> dict[int, int]:
+        """Every stop; one that closed nothing is as late as this run could see."""
+        seen = dict(self.closed)
+        if self.unclosed:
+            never = int(stops.SETTLE_S * 1e6) // BUCKET_US
+            seen[never] = seen.get(never, 0) + self.unclosed
+        return seen
+
+    @property
+    def unclosed(self) -> int:
+        return self.stops - sum(self.closed.values())
+
+    def row(self, name: str, baseline: "_Seen") -> Row:
+        p50 = percentile(self.all, 0.5)
+        figures: dict[str, Figure] = {
+            "p50 ms": p50,
+            "p99 ms": percentile(self.all, 0.99),
+            "max ms": percentile(self.all, 1.0),
+            "stops": self.stops,
+            "not closed": self.unclosed,
+            "observer told p99 ms": percentile(self.told, 0.99) if self.told else None,
+            "client late ms": max(self.late_us) / 1000,
+            "client busy %": 100 * max(self.busy),
+        }
+        return Row(name, p50 / percentile(baseline.all, 0.5), figures)
+
+
+def _upstream(plan: Plan) -> Table:
+    cases: dict[str, Callable[[], _Case]] = {
+        "no server": lambda: _direct(plan),
+        "ours": lambda: _ours(plan),
+        "tutorial, leaving": lambda: _tutorial(plan, _RATE),
+        f"tutorial, leaving, {_RATE_TUTORIAL}/s": lambda: _tutorial(plan, _RATE_TUTORIAL),
+    }
+    seen: dict[str, _Seen] = {}
+    for name, case in cases.items():
+        # Only our own percentile is held to a floor; the others need no third round to be what they are.
+        for _ in range(plan.rounds if name == "ours" else 1):
+            plan.say(f"stop {_GENERATIONS}: {name}")
+            seen.setdefault(name, _Seen()).add(*case())
+    ours = seen["ours"]
+    return Table(
+        name=f"stop: one of {_GENERATIONS} generations, {_RATE}/s each, until its upstream sees the close",
+        baseline="the median of “no server”: the client leaves the upstream itself, which is what the harness adds",
+        rows=[one.row(name, seen["no server"]) for name, one in seen.items()],
+        checks=[
+            Check("p99 ms from the stop to the closed upstream, ours", percentile(ours.all, 0.99), 25, goal=5),
+            Check("stops that closed nothing, ours", ours.unclosed, 0),
+        ],
+        notes=[
+            "The tutorial's one stop is that its only client leaves.",
+            f"What is not closed {stops.SETTLE_S:g} s after the last stop counts as that late.",
+        ],
+    )
+
+
+_Case = tuple[stops.Asked, dict[str, int]]
+
+
+def _direct(plan: Plan) -> _Case:
+    with _closing_upstream(_RATE) as upstream:
+        body: dict[str, object] = {"messages": [{"role": "user", "content": stops.NAME}]}
+        return _stop_many(plan, upstream, upstream, "/v1/chat/completions", body)
+
+
+def _ours(plan: Plan) -> _Case:
+    with _closing_upstream(_RATE) as upstream, Server(*_SERVE, env=_provider(upstream)) as server:
+        stop = http_request("POST", f"/v1/generations/{stops.NAME}/stop", server.port)
+        return _stop_many(plan, upstream, server, "/v1/generations", _START, stop)
+
+
+def _tutorial(plan: Plan, rate: float) -> _Case:
+    with _closing_upstream(rate) as upstream:
+        url = f"http://127.0.0.1:{upstream.port}/v1"
+        with Server("benchmarks.servers.tutorial", "gateway", "{port}", url) as server:
+            return _stop_many(plan, upstream, server, "/chat", {"prompt": stops.NAME})
+
+
+def _stop_many(
+    plan: Plan, upstream: Server, server: Server, path: str, body: dict[str, object], stop: bytes = b""
+) -> _Case:
+    job = stops.Job(
+        port=server.port,
+        generations=_GENERATIONS,
+        start=http_request("POST", path, server.port, body),
+        stop=stop,
+        stops=_STOPS_QUICK if plan.quick else _STOPS,
+        every_s=_EVERY_S,
+        spread_s=_GENERATIONS / _STARTS_PER_S,
+        warm_s=1.0,
+    )
+    asked = ask("stops", job, stops.Asked, job.longest_s)
+    connection = http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=10)
+    try:
+        connection.request("GET", "/")
+        return asked, msgspec.json.decode(connection.getresponse().read(), type=dict[str, int])
+    finally:
+        connection.close()
+
+
+def _observers(plan: Plan) -> Table:
+    repeats = _REPEATS_QUICK if plan.quick else _REPEATS
+    plan.say(f"stop, {_OBSERVERS} observers: bare loop")
+    bare = _tell_bare(repeats)
+    plan.say(f"stop, {_OBSERVERS} observers: ours")
+    ours = _tell_ours(repeats)
+    return Table(
+        name=f"stop: the last of {_OBSERVERS} observers of one generation is told, {_RATE}/s",
+        baseline="the median of a bare loop that writes one frame to every transport",
+        rows=[
+            _told_row("bare loop", bare, bare),
+            _told_row("ours", ours, bare),
+            Row("tutorial", None, {"p50 ms": "has none"}),
+        ],
+        checks=[Check("p99 ms from the stop to the last observer, ours", percentile(ours.last, 0.99), 50, goal=20)],
+        notes=["The tutorial has no stop that observers could be told of: a generation is its client's request."],
+    )
+
+
+def _told_row(name: str, seen: told.Told, baseline: told.Told) -> Row:
+    p50 = percentile(seen.last, 0.5)
+    figures: dict[str, Figure] = {
+        "p50 ms": p50,
+        "p99 ms": percentile(seen.last, 0.99),
+        "max ms": percentile(seen.last, 1.0),
+        "all observers p50 ms": percentile(seen.each, 0.5),
+        "stops": sum(seen.last.values()),
+    }
+    return Row(name, p50 / percentile(baseline.last, 0.5), figures)
+
+
+def _tell_bare(repeats: int) -> told.Told:
+    arguments = ("{port}", str(_OBSERVERS), str(_RATE), str(_LONG_S))
+    with Server("benchmarks.servers.bare", *arguments) as server:
+        request = http_request("GET", "/", server.port)
+        job = told.Job(
+            port=server.port, observers=_OBSERVERS, repeats=repeats, start="", body=b"", observe=request, stop="/"
+        )
+        return ask("told", job, told.Told, job.longest_s)
+
+
+def _tell_ours(repeats: int) -> told.Told:
+    with _closing_upstream(_RATE) as upstream, Server(*_SERVE, env=_provider(upstream)) as server:
+        job = told.Job(
+            port=server.port,
+            observers=_OBSERVERS,
+            repeats=repeats,
+            start="/v1/generations",
+            body=msgspec.json.encode({"model": "openai/benchmark", "prompt": "Say it."}),
+            observe=http_request("GET", "/v1/generations/@/events", server.port),
+            stop="/v1/generations/@/stop",
+        )
+        return ask("told", job, told.Told, job.longest_s)
+
+
+def _closing_upstream(rate: float) -> Server:
+    return Server("benchmarks.servers.closing", "{port}", str(rate), core=CLIENT_CORE)
+
+
+def _provider(upstream: Server) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/v1", "OPENAI_API_KEY": "unused"}
