@@ -17,6 +17,8 @@ from .report import Figure, Row, percentile
 # as one write, which makes a server look cheaper than it is.
 _NOISY = 0.05
 _SATURATED = 0.95
+# Beyond it latencies may be the client's own.
+_CLIENT_BUSY = 0.9
 
 
 class Runs:
@@ -45,12 +47,20 @@ class Runs:
     @property
     def saturated(self) -> bool:
         """Whether the server had no more of its core to take."""
-        return self.median(lambda one: one.busy + one.waited) > _SATURATED
+        return self._beyond(lambda one: one.busy + one.waited, _SATURATED)
+
+    @property
+    def client_bound(self) -> bool:
+        """Whether the client was what was measured."""
+        return self._beyond(lambda one: one.client_busy, _CLIENT_BUSY)
 
     @property
     def noisy(self) -> bool:
         """Whether other processes had the server's core."""
-        return self.median(lambda one: one.waited) > _NOISY
+        return self._beyond(lambda one: one.waited, _NOISY)
+
+    def _beyond(self, figure: Callable[[Observed], float], bound: float) -> bool:
+        return self.installed and self.median(figure) > bound
 
     def share(self, due_per_s: float) -> float:
         """Delivered, of what was due."""
@@ -104,19 +114,18 @@ def rows(runs: Mapping[str, Runs], baseline: Runs, figures: Callable[[Runs], dic
 
 def warnings(runs: Mapping[str, Runs]) -> list[str]:
     """Notes on the cases that were disturbed, at their end or missing, and on a slow client."""
-    noisy = [case for case, one in runs.items() if one.installed and one.noisy]
-    saturated = [case for case, one in runs.items() if one.installed and one.saturated]
-    missing = [case for case, one in runs.items() if not one.installed]
-    notes = []
-    if noisy:
-        notes.append(f"NOISY: over {_NOISY:.0%} of the window was spent waiting for the core in {', '.join(noisy)}.")
-    if saturated:
-        notes.append(f"Saturated, with no more of the core to take: {', '.join(saturated)}.")
-    if missing:
-        notes.append(f"Not installed: {', '.join(missing)}; `benchmarks/peers.sh` does that.")
-    if not is_native():
-        notes.append("The load client is the one in Python, which is slower: no C compiler was found.")
-    return notes
+
+    def which(true: Callable[[Runs], bool]) -> str:
+        return ", ".join(case for case, one in runs.items() if true(one))
+
+    notes = {
+        f"NOISY: over {_NOISY:.0%} of the window was spent waiting for the core in": which(lambda one: one.noisy),
+        "CLIENT-BOUND: the load client had no core left in": which(lambda one: one.client_bound),
+        "Saturated, with no more of the core to take:": which(lambda one: one.saturated),
+        "Not installed (`sh benchmarks/peers.sh` does that):": which(lambda one: not one.installed),
+    }
+    slow = "" if is_native() else "The load client is the one in Python, which is slower: no C compiler was found."
+    return [*(f"{note} {cases}." for note, cases in notes.items() if cases), *filter(None, [slow])]
 
 
 def _merged(counts: Sequence[Mapping[int, int]]) -> dict[int, int]:
