@@ -19,7 +19,8 @@ from tests.support.http import request, start
 from tests.support.observer import Observer
 from tests.support.raw import WIRES
 from tests.support.server import Address
-from tests.upstream import Pause, Reply, Step, Upstream, Wait, chat
+from tests.upstream import Pause, Reply, Upstream, Wait, chat
+from tests.upstream.server import Step
 
 from .crowd import Crowd
 
