@@ -6,9 +6,8 @@ The provider is scripted here, so what runs goes on for as long as the test says
 import asyncio
 import re
 import resource
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from itertools import chain
 
 import pytest
 
@@ -43,8 +42,7 @@ async def attended(size: int, go: asyncio.Event, *flags: str) -> AsyncIterator[t
     allow_descriptors(4 * size)
     said = chat.text(*_BEFORE, *_AFTER)
     first = 1 + len(_BEFORE)
-    steps: list[Step] = [*chain(*((chunk, _EVERY) for chunk in said[:first]))]
-    steps += [Wait(go), *chain(*((chunk, _EVERY) for chunk in said[first:]))]
+    steps: list[Step] = [*spaced(said[:first]), Wait(go), *spaced(said[first:])]
     async with (
         Upstream(Reply(steps)) as upstream,
         running(*flags, OPENAI_BASE_URL=upstream.url) as (process, address),
@@ -54,6 +52,13 @@ async def attended(size: int, go: asyncio.Event, *flags: str) -> AsyncIterator[t
         crowd = Crowd(address, started, size)
         await crowd.attach()
         yield process, address, crowd
+
+
+def spaced(chunks: list[bytes]) -> Iterator[Step]:
+    """One after the other, with time in between."""
+    for chunk in chunks:
+        yield chunk
+        yield _EVERY
 
 
 def allow_descriptors(wanted: int) -> None:
