@@ -1,11 +1,13 @@
 """What a benchmark gives back, and how it is shown: ratios first, because only they hold on another machine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 # Latencies are kept as counts of buckets this wide, so samples of many connections merge exactly.
 BUCKET_US = 50
+# Beyond it the server was not alone on its core, and the latencies are the machine's.
+_NOISY = 0.05
 
 Figure = float | int | str | None
 
@@ -28,6 +30,8 @@ class Check(msgspec.Struct, frozen=True):
     Attributes:
         limit: The floor; a run that misses it has failed.
         goal: What is worked towards; to miss it fails nothing.
+        figure: The one of the table's figures that it bounds, or `ratio`; a plot marks it there.
+        cases: The rows that it bounds.
     """
 
     claim: str
@@ -35,6 +39,8 @@ class Check(msgspec.Struct, frozen=True):
     limit: float
     at_most: bool = True
     goal: float | None = None
+    figure: str = ""
+    cases: Sequence[str] = ()
 
     @property
     def passed(self) -> bool:
@@ -57,6 +63,7 @@ class Table(msgspec.Struct, frozen=True):
 
     Attributes:
         baseline: What a ratio of 1.00 is.
+        drawn: The figure that a plot shows, or `ratio`.
         notes: What a reader must know before believing a figure.
     """
 
@@ -65,6 +72,7 @@ class Table(msgspec.Struct, frozen=True):
     rows: Sequence[Row]
     checks: Sequence[Check] = ()
     notes: Sequence[str] = ()
+    drawn: str = "ratio"
 
 
 def shown(table: Table) -> str:
@@ -73,7 +81,7 @@ def shown(table: Table) -> str:
     lines = [["case", "ratio", *names]]
     for row in table.rows:
         ratio = "" if row.ratio is None else f"**{row.ratio:.2f}**"
-        lines.append([row.case, ratio, *(_figure(row.figures.get(name)) for name in names)])
+        lines.append([row.case, ratio, *(figure_text(row.figures.get(name)) for name in names)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
     text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
@@ -83,6 +91,14 @@ def shown(table: Table) -> str:
     if table.notes:
         parts += ["", *table.notes]
     return "\n".join(parts)
+
+
+def noise(waited: Mapping[str, float]) -> list[str]:
+    """A note on the cases whose server could have run, and waited for its core, for too large a share of the time."""
+    noisy = [case for case, share in waited.items() if share > _NOISY]
+    return (
+        [f"NOISY: over {_NOISY:.0%} of the time was spent waiting for the core in {', '.join(noisy)}."] if noisy else []
+    )
 
 
 def percentile(buckets: dict[int, int], share: float) -> float:
@@ -96,7 +112,8 @@ def percentile(buckets: dict[int, int], share: float) -> float:
     return 0.0
 
 
-def _figure(value: Figure) -> str:
+def figure_text(value: Figure) -> str:
+    """A figure as it is shown; nothing for None."""
     if value is None:
         return ""
     if isinstance(value, float):

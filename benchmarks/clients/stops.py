@@ -12,7 +12,8 @@ from collections import deque
 
 import msgspec
 
-from benchmarks.stamps import now_us
+from benchmarks.accounts import Account
+from benchmarks.stamps import MARK, now_us
 
 from .asking import answer
 from .sockets import connect
@@ -37,6 +38,7 @@ class Job(msgspec.Struct, frozen=True):
     """
 
     port: int
+    pid: int
     generations: int
     start: bytes
     stop: bytes
@@ -47,20 +49,24 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def longest_s(self) -> float:
-        return self.spread_s + self.warm_s + self.stops * self.every_s + _FIRST_S + SETTLE_S
+        return self.spread_s + self.warm_s + self.stops * self.every_s + 2 * _FIRST_S + SETTLE_S
 
 
 class Asked(msgspec.Struct, frozen=True):
     """When which stop was sent, and when its observer had the end, in microseconds by prompt.
 
     Attributes:
+        live: Generations that had a token before the first stop.
         late_us: The most that a stop was sent after its time: how far this client was behind.
+        waited: Share of the time of the stops in which the server could have run and another process had its core.
         busy: Share of the time of the stops this client was on its core.
     """
 
     sent_us: dict[str, int]
     told_us: dict[str, int]
+    live: int
     late_us: int
+    waited: float
     busy: float
 
 
@@ -71,6 +77,7 @@ class _Generation:
         self.prompt = prompt
         self.sock = sock
         self.id = b""
+        self.live = False
         self.tail = b""
 
 
@@ -95,16 +102,27 @@ class _Client:
         for n in range(job.generations):
             self._until(began + job.spread_s * n / job.generations)
             self._open()
+        self._until_live()
         self._until(time.monotonic() + job.warm_s)
+        live = sum(one.live for one in self._running)
         late_us, began, busy = 0, time.monotonic(), time.process_time()
+        before = Account.of(job.pid)
         for n in range(job.stops):
             self._until(began + n * job.every_s)
             late_us = max(late_us, round((time.monotonic() - began - n * job.every_s) * 1e6))
             self._stop(self._running.popleft())
             self._open()
-        busy = (time.process_time() - busy) / (time.monotonic() - began)
+        lasted = time.monotonic() - began
+        waited = (Account.of(job.pid).waited_ns - before.waited_ns) / 1e9 / lasted
+        busy = (time.process_time() - busy) / lasted
         self._until(time.monotonic() + SETTLE_S)
-        return Asked(self._sent_us, self._told_us, late_us, busy)
+        return Asked(self._sent_us, self._told_us, live, late_us, waited, busy)
+
+    def _until_live(self) -> None:
+        """Until every generation has begun, or has had the time to."""
+        give_up = time.monotonic() + _FIRST_S
+        while any(not one.live for one in self._running) and time.monotonic() < give_up:
+            self._until(time.monotonic() + _POLL_S)
 
     def _open(self) -> None:
         prompt = f"g{self._opened:05d}"
@@ -157,6 +175,7 @@ class _Client:
         data = generation.tail + generation.sock.recv(_READ_BYTES)
         if not generation.id and (found := _ID.search(data)):
             generation.id = found[1]
+        generation.live = generation.live or MARK in data
         if _FINISHED in data:
             if generation.prompt not in self._sent_us:
                 raise RuntimeError(f"{generation.prompt} ended by itself: {data[-400:]!r}")
