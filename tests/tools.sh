@@ -21,3 +21,16 @@ if ! node -e "$new_enough" 2>/dev/null; then
 fi
 
 npm ci --silent --no-audit --no-fund --prefix aimock
+
+# Autobahn|Testsuite is Python 2.7; where there is none, or it cannot be installed, its test is skipped.
+if [ ! -d ../.make/autobahn ]; then
+    for candidate in python2.7 "$HOME"/.pyenv/versions/2.7*/bin/python2.7; do
+        python2="$("$candidate" -c "import sys; print(sys.executable)" 2>/dev/null)" || continue
+        mkdir -p ../.make/autobahn.new
+        ln -sf "$python2" ../.make/autobahn.new/python
+        "$python2" -m pip install -q --disable-pip-version-check --target ../.make/autobahn.new/site \
+            autobahntestsuite==25.10.1 2>/dev/null && mv ../.make/autobahn.new ../.make/autobahn
+        rm -rf ../.make/autobahn.new
+        break
+    done
+fi
