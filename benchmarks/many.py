@@ -32,7 +32,7 @@ def run(plan: Plan) -> Iterable[Table]:
         "Nchan, SSE": case.nchan,
         "tutorial": case.tutorial,
     }
-    runs = take_turns(f"many {_GENERATIONS}", cases, plan)
+    runs = take_turns(f"many {_GENERATIONS}", cases, plan, once=("Nchan, SSE", "tutorial"))
     ours = runs["ours, SSE"]
     yield Table(
         name=f"many: {_GENERATIONS} generations, 1 observer each, {_RATE}/s",
