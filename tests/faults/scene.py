@@ -139,8 +139,9 @@ class Scene:
 
 def in_use(provider: Any) -> int:
     """Connections of a provider's pool that are taken."""
-    session = provider._client._client._transport.client
-    return 0 if callable(session) else len(session.connector._acquired)
+    # Before its first request there is no pool.
+    pool = getattr(provider._client._client._transport.client, "connector", None)
+    return 0 if pool is None else len(pool._acquired)
 
 
 async def until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:
