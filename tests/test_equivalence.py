@@ -30,9 +30,10 @@ class Case(NamedTuple):
     stop_at: int | None = None
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module", name="server")
-async def _server() -> AsyncIterator[RunningServer]:
-    async with serving() as server:
+@pytest_asyncio.fixture(loop_scope="module", scope="module", name="server", params=[True, False], ids=["short", "long"])
+async def _server(request: pytest.FixtureRequest) -> AsyncIterator[RunningServer]:
+    """By the short way to the socket, as `realtime serve` does it, and through ASGI, as another server would."""
+    async with serving(direct=request.param) as server:
         yield server
 
 

@@ -1,12 +1,14 @@
 """Slices to a socket: the streaming response of every HTTP wire, as bare ASGI.
 
 Not `StreamingResponse`, not `EventSourceResponse`: those cost one to three more tasks and a queue for each connection
-and two to three times the CPU of a delivery. Here it is the request's own task, and one that waits for the disconnect.
+and two to three times the CPU of a delivery. Here it is the request's own task, and one that waits for the disconnect;
+by the short way not even that, and of the application's stack nothing.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 from realtime.errors import RealtimeError
@@ -14,12 +16,12 @@ from realtime.frames import Envelope
 from realtime.hooks import Leaving
 from realtime.observation import Nudge, Observation
 
-from .asgi import Headers, Receive, Scope, Send, disconnected
+from .asgi import Headers, Receive, Send, disconnected
 from .codec import Bye, Codec
 from .options import ObserveOptions
 from .pulse import Pulse
 from .pump import Pump
-from .sink import SHORT_WAY, Passage, ShortWay
+from .sink import ShortWay
 
 _logger = logging.getLogger("realtime")
 
@@ -40,7 +42,7 @@ class Wakeable(Protocol):
 
 
 class HttpStream:
-    """One streaming response; an ASGI application for one call.
+    """One streaming response: `open`, then `run` or `run_on`.
 
     Args:
         serve: Writes to the stream until there is nothing more to say, and returns why.
@@ -53,6 +55,11 @@ class HttpStream:
         broken: Set by `serve` when the body must not end as a complete one.
     """
 
+    __slots__ = (
+        "_codec", "_headers", "_leaving", "_loop", "_pulse", "_retry_ms", "_send", "_serve", "_short_way", "_target",
+        "_task", "broken", "envelope", "left", "quiet_since_s", "sending_since_s",
+    )  # fmt: skip
+
     def __init__(
         self,
         codec: Codec,
@@ -60,7 +67,6 @@ class HttpStream:
         *,
         pulse: Pulse,
         retry_ms: int,
-        status: int = 200,
         headers: Headers | None = None,
     ) -> None:
         self.broken = False
@@ -74,13 +80,11 @@ class HttpStream:
         self._serve = serve
         self._pulse = pulse
         self._retry_ms = retry_ms
-        self._status = status
         self._headers = headers or []
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._send: Send | None = None
         self._short_way: ShortWay | None = None
-        self._passage = Passage(None, text=False)
 
     @property
     def target(self) -> Wakeable | None:
@@ -94,33 +98,49 @@ class HttpStream:
         if target is not None and self._leaving:
             target.wake("bye")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._send = send
-        self._passage = Passage(scope.get("extensions", {}).get(SHORT_WAY), text=False)
-        self._task = asyncio.current_task()
+    async def open(self, send: Send) -> None:
+        """Send the head."""
+        content_type = (b"content-type", self._codec.content_type)
+        headers = [content_type, *STREAM_HEADERS, *self._headers]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def run(self, send: Send, *, receive: Receive) -> None:
+        """Send the body, within the application's call."""
         watcher = self._loop.create_task(self._watch(receive))
+        try:
+            await self._run(send)
+        finally:
+            watcher.cancel()
+
+    async def run_on(self, short_way: ShortWay, ended: Callable[[], None]) -> None:
+        """Send the body by the short way, once the application has returned; then call `ended`."""
+        self._short_way = short_way
+        self.envelope = short_way.envelope(text=False)
+        short_way.gone = partial(self._leave, "disconnected")
+        try:
+            await self._run(short_way.send)
+        finally:
+            short_way.gone = None
+            ended()
+
+    async def _run(self, send: Send) -> None:
+        self._send = send
+        self._task = asyncio.current_task()
         self._pulse.join(self)
         try:
-            await self._respond(send)
+            # Even an empty first write sends the headers: a client should know it is connected before there is a token.
+            await self.write(self._codec.preamble(self._retry_ms))
+            why = await self._serve_or_break()
+            if self.left is None:
+                self.left = why
+                if not self.broken:
+                    await send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
             # Ours when the client left or was too slow; anyone else's goes on.
             if self.left is None or self._task is None or self._task.uncancel():
                 raise
         finally:
             self._pulse.leave(self)
-            watcher.cancel()
-
-    async def _respond(self, send: Send) -> None:
-        content_type = (b"content-type", self._codec.content_type)
-        headers = [content_type, *STREAM_HEADERS, *self._headers]
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        # Even an empty first write sends the headers: a client should know it is connected before there is a token.
-        await self.write(self._codec.preamble(self._retry_ms))
-        why = await self._serve_or_break()
-        if self.left is None:
-            self.left = why
-            if not self.broken:
-                await send({"type": "http.response.body", "body": b""})
 
     async def _serve_or_break(self) -> Leaving:
         try:
@@ -145,9 +165,6 @@ class HttpStream:
         self.sending_since_s = self.quiet_since_s = self._loop.time()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self.sending_since_s = None
-        self._short_way = self._passage.proved_by(data)
-        if self._short_way is not None:
-            self.envelope = self._short_way.envelope(text=False)
 
     def put(self, data: bytes) -> bool:
         """See `Sink`."""

@@ -11,7 +11,7 @@ from realtime.frames import Envelope
 
 from .asgi import Send
 from .codec import Control
-from .sink import Passage, ShortWay
+from .sink import ShortWay
 from .subprotocol import Subprotocol
 
 Ref = str | int | None
@@ -26,7 +26,7 @@ class Outbox:
         sending_since_s: Loop time since when nothing that was written got through; None while nothing waits.
     """
 
-    def __init__(self, codec: Subprotocol, send: Send, offered: ShortWay | None) -> None:
+    def __init__(self, codec: Subprotocol, send: Send, short_way: ShortWay | None) -> None:
         self._loop = asyncio.get_running_loop()
         self.quiet_since_s = self._loop.time()
         self.sending_since_s: float | None = None
@@ -34,18 +34,13 @@ class Outbox:
         self._send = send
         self._pending = 0
         self._kind: Literal["bytes", "text"] = "bytes" if codec.binary else "text"
-        self.envelope: Envelope | None = None
-        self._short_way: ShortWay | None = None
-        self._passage = Passage(offered, text=not codec.binary)
+        self._short_way = short_way
+        self.envelope: Envelope | None = short_way.envelope(text=not codec.binary) if short_way is not None else None
 
     async def write(self, data: bytes) -> None:
         """Send one message; waits while the peer does not read. Raises `OSError` when it has gone."""
         payload = data if self._codec.binary else data.decode()
         await self._waiting(self._send({"type": "websocket.send", self._kind: payload}))
-        if self._short_way is None:
-            self._short_way = self._passage.proved_by(payload)
-            if self._short_way is not None:
-                self.envelope = self._short_way.envelope(text=not self._codec.binary)
 
     def put(self, data: bytes) -> bool:
         """See `Sink`."""

@@ -38,6 +38,11 @@ class Pump:
         was_reset: Whether the observer was told to forget what it has, if its wire could tell it.
     """
 
+    __slots__ = (
+        "_bucket", "_bye", "_codec", "_flush_ms", "_observation", "_options", "_pause", "_pulse", "_resting", "_sink",
+        "_view", "_view_tick", "_view_version", "was_reset",
+    )  # fmt: skip
+
     def __init__(
         self,
         observation: Observation,

@@ -1,27 +1,38 @@
 """The way from a pump to its peer, and the short way that a server may offer for it."""
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from realtime.frames import Envelope
+
+from .asgi import Receive, Send
 
 # Where a server leaves its offer in `scope["extensions"]`.
 SHORT_WAY = "realtime.short_way"
 
 
 class ShortWay(Protocol):
-    """Writes straight to a connection: no coroutine, and what a thousand peers get is made once.
+    """Past the application's stack, straight to a connection, for responses that last.
 
-    What goes this way passes by every ASGI middleware. So it is taken only once a body was seen to come through them
-    all as it is, by comparing what was sent with what `arrived`; one that compresses is then never passed by.
+    A slice is written without a coroutine, and what a thousand peers get is made once. And the application may return
+    while its response goes on: the frames of twenty middlewares that only wait take more memory than all the rest of an
+    idle observer.
 
     Attributes:
-        arrived: The payload of the last ASGI message that reached the server.
+        send: ASGI's, with nothing on the way.
+        receive: The same.
+        rest: Set by the application: what goes on once it has returned.
+        gone: Set by the application: called when the peer has gone.
     """
 
-    arrived: object
+    send: Send
+    receive: Receive
+    rest: Callable[[], Awaitable[None]] | None
+    gone: Callable[[], None] | None
 
     def envelope(self, *, text: bool) -> Envelope | None:
-        """What a slice must be put in; None when this connection takes nothing this way."""
+        """What a slice must be put in, as text or bytes where messages are one or the other; None when this connection
+        takes slices by `send` alone."""
         ...
 
     def put(self, data: bytes) -> bool:
@@ -53,26 +64,3 @@ class Sink(Protocol):
     async def write(self, data: bytes) -> None:
         """Send bytes without their envelope; waits while the peer does not read. Raises `OSError` when it has gone."""
         ...
-
-
-class Passage:
-    """Whether a connection's short way may be taken, found out by its first write.
-
-    Args:
-        offered: What the server left in the scope, if anything.
-        text: Whether slices are text messages; of no meaning where there are no messages.
-    """
-
-    __slots__ = ("_offered", "_text")
-
-    def __init__(self, offered: ShortWay | None, *, text: bool) -> None:
-        self._offered = offered
-        self._text = text
-
-    def proved_by(self, payload: bytes | str) -> ShortWay | None:
-        """The short way, if `payload`, which was just sent through ASGI, came through as it is."""
-        offered = self._offered
-        if offered is None or not payload:
-            return None
-        self._offered = None
-        return offered if offered.arrived is payload and offered.envelope(text=self._text) is not None else None

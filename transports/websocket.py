@@ -66,11 +66,10 @@ class Actions(Protocol):
 
 
 class Socket:
-    """One WebSocket; an ASGI application for one call, after the handshake was allowed.
+    """One WebSocket, once its handshake was allowed: `open`, then `run` or `run_on`.
 
     Args:
         echo: The subprotocol to name in the handshake's answer; None when the client offered none.
-        short_way: What the server left in the scope, if anything.
     """
 
     def __init__(
@@ -81,14 +80,12 @@ class Socket:
         echo: str | None,
         pulse: Pulse,
         bye: Callable[[], Bye],
-        short_way: ShortWay | None = None,
     ) -> None:
         self._actions = actions
         self._codec = codec
         self._echo = echo
         self._pulse = pulse
         self._bye = bye
-        self._short_way = short_way
         self._observations = Observations(lambda: self._close_with(CLOSE_INTERNAL))
         self._asides: set[asyncio.Task[None]] = set()
         self._closing: int | None = None
@@ -96,11 +93,22 @@ class Socket:
         self._task: asyncio.Task[None] | None = None
         self._outbox: Outbox | None = None
 
-    async def __call__(self, receive: Receive, send: Send) -> None:
-        self._task = asyncio.current_task()
+    async def open(self, receive: Receive, send: Send) -> None:
+        """Accept the handshake."""
         await receive()
         await send({"type": "websocket.accept", "subprotocol": self._echo})
-        self._outbox = outbox = Outbox(self._codec, send, self._short_way)
+
+    async def run_on(self, short_way: ShortWay, ended: Callable[[], None]) -> None:
+        """Serve the socket by the short way, once the application has returned; then call `ended`."""
+        try:
+            await self.run(short_way.receive, short_way.send, short_way)
+        finally:
+            ended()
+
+    async def run(self, receive: Receive, send: Send, short_way: ShortWay | None = None) -> None:
+        """Serve the socket until it is closed."""
+        self._task = asyncio.current_task()
+        self._outbox = outbox = Outbox(self._codec, send, short_way)
         self._pulse.join(self)
         try:
             await self._read(receive, outbox)

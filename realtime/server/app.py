@@ -43,7 +43,8 @@ class Application:
         )
         key = settings.key()
         authenticate = anonymous if key is None else bearer(key)
-        self.service = Service(self.sessions, authenticate=authenticate, limits=settings.http())
+        # None of the middlewares below looks at a stream once it has begun.
+        self.service = Service(self.sessions, authenticate=authenticate, limits=settings.http(), direct=True)
         playground = settings.playground if settings.playground is not None else key is None
         self.app = _build(self.service, settings, registry, playground=playground)
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .short_way import WithShortWay
+from .short_way import HttpShortWay, WithShortWay
 from .socket_protocol import SocketProtocol
 
 # After the drain nothing should be open; what is, is cut.
@@ -39,6 +39,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._deadline: asyncio.TimerHandle | None = None
+        self._short_way: HttpShortWay | None = None
         streaming = cast("asyncio.Transport", transport)
         streaming.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         super().connection_made(streaming)
@@ -47,6 +48,9 @@ class DeadlineProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
+        short_way, self._short_way = self._short_way, None
+        if short_way is not None and short_way.gone is not None:
+            short_way.gone()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -73,7 +77,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, WithShortWay(app, cycle))  # type: ignore[arg-type]  # an ASGI app like any
+        self._short_way = HttpShortWay(cycle)
+        super()._start_asgi_task(cycle, WithShortWay(app, self._short_way))  # type: ignore[arg-type]  # an app like any
 
     def _arm(self, seconds: float) -> None:
         self._disarm()

@@ -1,10 +1,9 @@
 """`GET /v1/conversations/{conversation}/events`, as bare ASGI: observe the active one, wait for it, follow the next."""
 
 import asyncio
+from functools import partial
 
-from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
-from realtime.hooks import Leaving
 from realtime.log import EventLog
 from realtime.principal import Principal
 from transports.asgi import Receive, Scope, Send, disconnected, respond
@@ -101,22 +100,19 @@ class _Request:
                 future.cancel()
 
     def _stream(self, first: Beginning) -> HttpStream:
-        async def serve_log(stream: HttpStream, log: EventLog, cursor: Cursor | None) -> Leaving:
-            return await self._streaming.serve_log(stream, log, cursor, self._wire)
-
-        async def serve(stream: HttpStream) -> Leaving:
-            if not self._following and first.log is not None:
-                return await serve_log(stream, first.log, first.cursor)
-            return await follow(
-                stream,
-                self._wire,
-                first,
-                serve=serve_log,
-                wait_created=self._wait_created,
-                logs=self._logs,
-                bye=self._service.bye,
-            )
-
+        serve_log = self._streaming.serve_log(self._wire)
+        log, cursor, _ = first
+        if not self._following and log is not None:
+            return self._streaming.open(self._wire, lambda stream: serve_log(stream, log, cursor))
+        serve = partial(
+            follow,
+            codec=self._wire,
+            first=first,
+            serve=serve_log,
+            wait_created=self._wait_created,
+            logs=self._logs,
+            bye=self._service.bye,
+        )
         return self._streaming.open(self._wire, serve)
 
 

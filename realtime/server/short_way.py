@@ -1,12 +1,12 @@
 """Past ASGI, straight to the socket: what our protocols offer to whoever streams. See `transports.sink.ShortWay`."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from realtime.frames import Envelope
 from transports.asgi import Receive, Scope, Send
-from transports.sink import SHORT_WAY
+from transports.sink import SHORT_WAY, ShortWay
 
 from .guard import App
 
@@ -40,17 +40,14 @@ def _message(head: int, data: bytes) -> bytes:
 class HttpShortWay:
     """The short way of one response."""
 
-    __slots__ = ("_cycle", "_send", "arrived")
+    __slots__ = ("_cycle", "gone", "receive", "rest", "send")
 
-    def __init__(self, cycle: RequestResponseCycle, send: Send) -> None:
+    def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
-        self._send = send
-        self.arrived: object = None
-
-    async def send(self, message: Any) -> None:
-        """ASGI's `send`, as the application gets it."""
-        self.arrived = message.get("body")
-        await self._send(message)
+        self.send: Send = cycle.send  # type: ignore[assignment]  # uvicorn's types are narrower than ASGI's
+        self.receive: Receive = cycle.receive  # type: ignore[assignment]
+        self.rest: Callable[[], Awaitable[None]] | None = None
+        self.gone: Callable[[], None] | None = None
 
     def envelope(self, *, text: bool) -> Envelope | None:  # noqa: ARG002 - bytes are bytes
         """See `ShortWay`."""
@@ -71,17 +68,33 @@ class HttpShortWay:
 
 
 class WithShortWay:
-    """The application, offered the short way of one request; for that call only, so that nothing refers in a circle."""
+    """An application that is offered the short way, and what it leaves to be done once it has returned.
 
-    def __init__(self, app: App, cycle: RequestResponseCycle) -> None:
+    The offer is in the scope for that call only, so that the two do not refer to each other for ever.
+    """
+
+    __slots__ = ("_app", "_offered")
+
+    def __init__(self, app: App, offered: ShortWay) -> None:
         self._app = app
-        self._cycle = cycle
+        self._offered = offered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        offered = HttpShortWay(self._cycle, send)
+        offered = self._offered
         extensions = scope.setdefault("extensions", {})
         extensions[SHORT_WAY] = offered
         try:
-            await self._app(scope, receive, offered.send)
+            await self._app(scope, receive, send)
         finally:
             del extensions[SHORT_WAY]
+        rest, offered.rest = offered.rest, None
+        if rest is not None:
+            _forget(scope)
+            await rest()
+
+
+def _forget(scope: Scope) -> None:
+    """Let go of the request, which is a quarter of an idle observer; uvicorn looks at nothing but its method again."""
+    method = scope.get("method")
+    scope.clear()
+    scope["method"] = method

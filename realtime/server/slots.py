@@ -14,7 +14,8 @@ class Leavable(Protocol):
 
 
 class Slot:
-    """One place among the streams and sockets that may be open at once; free again when its block is left.
+    """One place among the streams and sockets that may be open at once; free again when its
+    block is left, or later if it is kept.
 
     Args:
         released: Called when it is.
@@ -23,7 +24,7 @@ class Slot:
     def __init__(self, released: Callable[["Slot"], None]) -> None:
         self._released = released
         self._connection: Leavable | None = None
-        self._leaving = False
+        self._leaving = self._kept = False
 
     def __enter__(self) -> Self:
         return self
@@ -31,7 +32,13 @@ class Slot:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._released(self)
+        if not self._kept:
+            self._released(self)
+
+    def keep(self) -> Callable[[], None]:
+        """Leave the block without freeing the place; what this returns frees it."""
+        self._kept = True
+        return lambda: self._released(self)
 
     def hold(self, connection: Leavable) -> None:
         """Take the place for this connection, instead of the one before; it hears a goodbye that was said already."""

@@ -5,19 +5,16 @@ peer still sends, so that the reset overtakes the close frame, logs a traceback 
 for a handshake that was refused, and at `debug` logs every header and frame: keys and prompts.
 """
 
-import asyncio
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
 
 from realtime.frames import Envelope
-from transports.sink import SHORT_WAY
 
-from .short_way import binary_message, text_message
+from .short_way import WithShortWay, binary_message, text_message
 
 # How long a peer that was told to go may still send.
 _LINGER_S = 1.0
@@ -32,24 +29,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.arrived: object = None
+        self.rest: Callable[[], Awaitable[None]] | None = None
+        self.gone: Callable[[], None] | None = None
+        self.app = WithShortWay(self.app, self)  # type: ignore[arg-type]  # an app like any
         self.logger = _logger
         self.conn.logger = _logger
         self.conn.debug = False
-
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if not self.close_sent:
-            self._extensions[SHORT_WAY] = self
-
-    @property
-    def _extensions(self) -> dict[Any, Any]:
-        return self.scope["extensions"] or {}
-
-    def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        super().on_task_complete(task)
-        # Else the scope and this would keep each other.
-        self._extensions.pop(SHORT_WAY, None)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -88,10 +73,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             # The closing handshake began here, for a frame that makes no sense, and the app has yet to be told.
             # uvicorn would take what it still says for its mistake.
             raise ClientDisconnected
-        self.arrived = message.get("text") or message.get("bytes")
         await super().send(message)  # type: ignore[arg-type]
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
+        if message["type"] == "websocket.accept":
+            # Two kilobytes of headers that nobody reads again.
+            del self.request, self.response
 
     def envelope(self, *, text: bool) -> Envelope | None:
         """See `ShortWay`."""

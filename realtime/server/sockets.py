@@ -1,5 +1,7 @@
 """The WebSocket route: the handshake, and the sessions as one socket may use them."""
 
+from functools import partial
+
 from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
 from realtime.log import EventLog
@@ -7,7 +9,6 @@ from realtime.observation import Observation
 from realtime.principal import Principal
 from realtime.request import StartRequest
 from transports.asgi import Receive, Scope, Send, problem, query, respond
-from transports.sink import SHORT_WAY
 from transports.subprotocol import JSON_MESSAGES, SUBPROTOCOLS, Subprotocol
 from transports.websocket import Socket
 
@@ -33,16 +34,14 @@ class SocketRoute:
             await refuse_handshake(error, receive, send)
             return
         with slot:
-            socket = Socket(
-                _Actions(service, principal),
-                codec,
-                echo=echo,
-                pulse=service.pulse,
-                bye=service.bye,
-                short_way=scope.get("extensions", {}).get(SHORT_WAY),
-            )
+            socket = Socket(_Actions(service, principal), codec, echo=echo, pulse=service.pulse, bye=service.bye)
             slot.hold(socket)
-            await socket(receive, send)
+            short_way = service.short_way(scope)
+            await socket.open(receive, send)
+            if short_way is None:
+                await socket.run(receive, send)
+            else:
+                short_way.rest = partial(socket.run_on, short_way, slot.keep())
 
 
 class NoHandshake:

@@ -1,6 +1,7 @@
 """A request that is, or may be, answered by a stream: which wire, which options, and the response itself."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from realtime.hooks import Leaving
 from realtime.log import EventLog
 from transports.asgi import Headers, Receive, Scope, Send, header, query, respond
 from transports.codec import Codec
+from transports.conversation import ServeLog
 from transports.http import STREAM_HEADERS, HttpStream, serve_observation
 from transports.options import ObserveOptions, read_options
 from transports.sse import SSE
@@ -86,18 +88,18 @@ class Streaming:
 
     async def log(self, slot: Slot, log: EventLog, codec: Codec, headers: Headers | None = None) -> None:
         """Answer with the events of one log."""
-        cursor = self.options.cursor()
+        serve_log, cursor = self.serve_log(codec), self.options.cursor()
+        await self.respond(slot, self.open(codec, lambda stream: serve_log(stream, log, cursor), headers))
 
-        async def serve(stream: HttpStream) -> Leaving:
-            return await self.serve_log(stream, log, cursor, codec)
+    def serve_log(self, codec: Codec) -> ServeLog:
+        """What serves a log over an open stream; it keeps nothing of the request."""
+        service, options = self._service, self.options
 
-        await self.respond(slot, self.open(codec, serve, headers))
+        def serve(stream: HttpStream, log: EventLog, cursor: Cursor | None) -> Awaitable[Leaving]:
+            observation = service.observe(log, cursor, codec.name)
+            return serve_observation(stream, observation, codec, options, pulse=service.pulse, bye=service.bye)
 
-    async def serve_log(self, stream: HttpStream, log: EventLog, cursor: Cursor | None, codec: Codec) -> Leaving:
-        """Serve one log over an open stream."""
-        service = self._service
-        observation = service.observe(log, cursor, codec.name)
-        return await serve_observation(stream, observation, codec, self.options, pulse=service.pulse, bye=service.bye)
+        return serve
 
     def open(self, codec: Codec, serve: Serve, headers: Headers | None = None) -> HttpStream:
         """A stream with this server's settings."""
@@ -107,7 +109,12 @@ class Streaming:
     async def respond(self, slot: Slot, stream: HttpStream) -> None:
         """Serve a stream to its end."""
         slot.hold(stream)
-        await stream(self._scope, self._receive, self._send)
+        short_way = self._service.short_way(self._scope)
+        await stream.open(self._send)
+        if short_way is None:
+            await stream.run(self._send, receive=self._receive)
+        else:
+            short_way.rest = partial(stream.run_on, short_way, slot.keep())
 
     async def refuse(self, error: RealtimeError, wire: Codec) -> None:
         """Refuse an observer. Any other status than 200 closes an `EventSource` for good, so one that only came at a

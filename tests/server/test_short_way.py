@@ -1,5 +1,6 @@
 """The short way to the socket: the same bytes as the long one, and never past a middleware that has a say in them."""
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -17,7 +18,10 @@ from websockets.frames import Frame, Opcode
 
 from realtime.server.app import Application
 from realtime.server.short_way import HttpShortWay, binary_message, http_chunk, text_message
+from realtime.server.socket_protocol import SocketProtocol
 from tests.support.http import request, start
+from tests.support.observer import Observer
+from tests.support.raw import WIRES, WireName, connection
 from tests.support.server import RunningServer, serving
 
 SIZES = st.sampled_from([0, 1, 125, 126, 65_535, 65_536, 70_000])
@@ -43,10 +47,6 @@ async def _pass_on(asked: Request, call_next: Callable[[Request], Awaitable[Resp
     return await call_next(asked)
 
 
-def _plain(application: Application) -> None:
-    """No middleware but our own."""
-
-
 def _compressing(application: Application) -> None:
     application.app.add_middleware(GZipMiddleware, minimum_size=1)
 
@@ -59,30 +59,59 @@ def _unpacked(body: bytes) -> bytes:
     return zlib.decompress(body, 16 + zlib.MAX_WBITS) if body.startswith(gzip.compress(b"")[:2]) else body
 
 
-@pytest.mark.parametrize(
-    ("prepare", "short"), [(_plain, True), (_compressing, False), (_queueing, False)], ids=["plain", "gzip", "queue"]
-)
-async def test_it_is_taken_only_where_nothing_is_on_the_way(
-    prepare: Callable[[Application], None], *, short: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("prepare", [_compressing, _queueing], ids=["gzip", "queue"])
+@pytest.mark.parametrize("wire", ["ndjson", "ws-json"])
+async def test_it_is_taken_only_where_that_was_said(
+    prepare: Callable[[Application], None], wire: WireName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same events arrive, compressed or queued as the application's own middleware wants them."""
+    """Else the same events arrive as the application's own middlewares want them, compressed or queued."""
     put: list[bytes] = []
-    original = HttpShortWay.put
+    _note(HttpShortWay, put, monkeypatch)
+    _note(SocketProtocol, put, monkeypatch)
+    async with serving(direct=True) as server:
+        events = await _observed(server, wire)
+        assert put
+    put.clear()
+    async with serving(direct=False, prepare=prepare) as server:
+        assert await _observed(server, wire) == events
+        assert not put
 
-    def noted(self: HttpShortWay, data: bytes) -> bool:
+
+def _note(kind: type[HttpShortWay | SocketProtocol], put: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    original = kind.put
+
+    def noted(self: Any, data: bytes) -> bool:
         put.append(data)
         return original(self, data)
 
-    monkeypatch.setattr(HttpShortWay, "put", noted)
-    async with serving(prepare=prepare) as server:
-        generation = await start(server.address, model="demo/default", options={"tokens": 40, "rate": 2000})
-        lines = await _observed(server, generation)
-    assert [line["type"] for line in lines if "id" in line][-1] == "finished"
-    assert [int(line["id"].partition("-")[2]) for line in lines if "id" in line] == list(range(1, len(lines)))
-    assert bool(put) is short
+    monkeypatch.setattr(kind, "put", noted)
 
 
-async def _observed(server: RunningServer, generation: str) -> list[dict[str, Any]]:
+async def _observed(server: RunningServer, wire: WireName) -> list[str]:
+    """The types of the events of a generation, in order."""
+    generation = await start(server.address, model="demo/default", options={"tokens": 40, "rate": 2000})
+    if wire == "ws-json":
+        observer = Observer(generation, "one")
+        await observer.watch(server.address, wire)
+        return [event["type"] for event in observer.events]
     path = f"/v1/generations/{generation}/events?wire=ndjson"
     answer = await request(server.address, "GET", path, headers={"Accept-Encoding": "gzip"})
-    return [json.loads(line) for line in _unpacked(answer.body).splitlines()]
+    lines = [json.loads(line) for line in _unpacked(answer.body).splitlines()]
+    return [line["type"] for line in lines if "id" in line]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_place_is_taken_until_the_stream_is_over(wire: WireName) -> None:
+    """Though the call that began it returned long before."""
+    async with serving() as server:
+        service = server.application.service
+        generation = await start(server.address, model="demo/default", options={"tokens": 100_000, "rate": 500})
+        watched = connection(server.address, wire)
+        await watched.open(generation, None, {})
+        await anext(aiter(watched.frames()))
+        assert service.open_streams == 1
+        await watched.close()
+        async with asyncio.timeout(20):
+            while service.open_streams:
+                assert (await request(server.address, "GET", "/livez")).status == 200
+        assert (await server.log(generation)).observers == 0

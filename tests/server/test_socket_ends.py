@@ -94,10 +94,9 @@ async def test_a_goodbye_does_not_cancel_a_socket_that_is_ending() -> None:
         socket = Socket(
             cast("Actions", actions), JSON_MESSAGES, echo=None, pulse=Pulse(), bye=lambda: Bye("draining", 1)
         )
-        serving_it = asyncio.ensure_future(socket(came.get, send))
+        serving_it = asyncio.ensure_future(socket.run(came.get, send))
         command = json.dumps({"type": "observe", "generation": log.meta.generation})
-        for message in ({"type": "websocket.connect"}, {"type": "websocket.receive", "text": command}):
-            came.put_nowait(message)
+        came.put_nowait({"type": "websocket.receive", "text": command})
         await observed.wait()
         came.put_nowait({"type": "websocket.disconnect"})
         socket.say_bye()

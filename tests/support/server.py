@@ -77,6 +77,7 @@ async def serving(
     providers: Mapping[str, Provider] | None = None,
     *,
     prepare: Callable[[Application], None] | None = None,
+    direct: bool = True,
     **settings: Any,
 ) -> AsyncIterator[RunningServer]:
     """Run a server until the block is left; what still runs then is ended as by a SIGTERM without patience.
@@ -84,11 +85,13 @@ async def serving(
     Args:
         providers: Beside the demo, by alias.
         prepare: Called with the application before it listens.
+        direct: See `Service`.
         settings: Fields of `Settings`.
     """
     defaults: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "demo": True, "drain_timeout_s": 0}
     application = Application(Settings(**{**defaults, **settings}), env={})
     application.sessions.providers.update(providers or {})
+    application.service.direct = direct
     if prepare is not None:
         prepare(application)
     sock = listen(application.settings)

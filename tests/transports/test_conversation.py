@@ -90,7 +90,11 @@ class Followed:
         self.writes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.stream = HttpStream(NDJSON, self._follow, pulse=Pulse(), retry_ms=1)
         self._first = beginning(logs, cursor)
-        self.task = asyncio.ensure_future(self.stream({}, self._receive, self._send))
+        self.task = asyncio.ensure_future(self._served())
+
+    async def _served(self) -> None:
+        await self.stream.open(self._send)
+        await self.stream.run(self._send, receive=self._receive)
 
     async def _follow(self, stream: HttpStream) -> Leaving:
         return await follow(

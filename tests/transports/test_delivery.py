@@ -17,7 +17,6 @@ from transports.ndjson import NDJSON, Ndjson
 from transports.options import ObserveOptions
 from transports.pulse import Pulse
 from transports.pump import MAX_SLICE_BYTES, Pump
-from transports.sink import Passage
 
 PATIENCE_S = 20
 
@@ -232,36 +231,3 @@ async def test_a_failure_is_that_observers_alone(caplog: pytest.LogCaptureFixtur
             await failing.task
     assert other.peer.events == [2, 1]
     other.task.cancel()
-
-
-class Offer:
-    """What a server offers."""
-
-    arrived: object = None
-    open = True
-
-    def envelope(self, *, text: bool) -> Envelope | None:
-        """See `ShortWay`."""
-        return braced if self.open else None
-
-    def put(self, data: bytes) -> bool:
-        """See `ShortWay`."""
-        return True
-
-    async def drain(self) -> None:
-        """See `ShortWay`."""
-
-
-def test_a_way_is_short_only_when_nothing_is_on_it() -> None:
-    """A middleware that changes or delays what is sent is never passed by; it is found out once."""
-    offer, payload = Offer(), b"position"
-    assert Passage(None, text=False).proved_by(payload) is None
-    passage = Passage(offer, text=False)
-    assert passage.proved_by(b"") is None, "nothing proves nothing"
-    offer.arrived = payload
-    assert passage.proved_by(payload) is offer
-    assert passage.proved_by(payload) is None
-    offer.arrived = bytearray(payload)
-    assert Passage(offer, text=False).proved_by(payload) is None
-    offer.arrived, offer.open = payload, False
-    assert Passage(offer, text=False).proved_by(payload) is None
