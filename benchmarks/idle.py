@@ -1,19 +1,17 @@
 """`idle`: observers with nothing to observe: what each holds in memory, and what ten thousand cost in heartbeats."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 
 import msgspec
 
+from . import idle_servers
 from .clients import idle
 from .clients.asking import ask, ask_all
 from .clients.sockets import raise_file_limit
-from .environments import NCHAN, NotInstalledError, need_nginx, python_of
-from .generations import start
+from .environments import NotInstalledError
 from .plan import Plan
-from .processes import Server
 from .report import Check, Figure, Row, Table, noise
-from .requests import UPGRADE, http_request, text_frame
 
 _HELD, _SPENT = "KiB/observer", "CPU % of a core"
 _STREAMS = ("ours, SSE", "ours, NDJSON")
@@ -22,8 +20,6 @@ _MANY, _MANY_QUICK = 10_000, 2000
 # Two of the heartbeats that everyone here sends every 15 s, exactly.
 _WINDOW_S, _WINDOW_QUICK_S = 30.0, 5.0
 _SHORT_S = 0.5
-# Nobody publishes before so many have come.
-_NEVER = ("1000000000", "1", "1")
 
 _Case = Callable[[int, float], AbstractContextManager[idle.Job]]
 
@@ -38,14 +34,14 @@ def run(plan: Plan) -> Iterable[Table]:
 def _memory(plan: Plan) -> Table:
     count = _SOME_QUICK if plan.quick else _SOME
     cases: dict[str, _Case] = {
-        "bare loop": _bare,
-        "ours, SSE": _ours,
-        "ours, NDJSON": _ours_ndjson,
-        "ours, WebSocket": _ours_socket,
-        "tutorial": _tutorial,
-        "python-socketio": _socketio,
-        "Nchan, SSE": _nchan,
-        "Nchan, WebSocket": _nchan_socket,
+        "bare loop": idle_servers.bare,
+        "ours, SSE": idle_servers.ours,
+        "ours, NDJSON": idle_servers.ours_ndjson,
+        "ours, WebSocket": idle_servers.ours_socket,
+        "tutorial": idle_servers.tutorial,
+        "python-socketio": idle_servers.socketio,
+        "Nchan, SSE": idle_servers.nchan,
+        "Nchan, WebSocket": idle_servers.nchan_socket,
     }
     seen: dict[str, idle.Idle] = {}
     rows: list[Row] = []
@@ -93,9 +89,13 @@ def _kib(seen: idle.Idle, count: int) -> float:
 def _cost(plan: Plan) -> Table:
     count, window_s = (_MANY_QUICK, _WINDOW_QUICK_S) if plan.quick else (_MANY, _WINDOW_S)
     plan.say(f"idle {count}: ours")
-    with _ours(count, window_s) as job:
+    with idle_servers.ours(count, window_s) as job:
         ours = ask("idle", job, idle.Idle, job.longest_s)
-    others: dict[str, _Case] = {"tutorial": _tutorial, "python-socketio": _socketio, "Nchan": _nchan}
+    others: dict[str, _Case] = {
+        "tutorial": idle_servers.tutorial,
+        "python-socketio": idle_servers.socketio,
+        "Nchan": idle_servers.nchan,
+    }
     plan.say(f"idle {count}: {', '.join(others)}")
     seen, rows = {"ours": ours}, []
     with ExitStack() as servers:
@@ -135,76 +135,3 @@ def _cost_row(name: str, seen: idle.Idle, count: int, ratio: float) -> Row:
         "waited %": 100 * seen.waited,
     }
     return Row(name, ratio, figures)
-
-
-def _job(
-    server: Server, count: int, window_s: float, path: str, ready: bytes, headers: Mapping[str, str] | None = None
-) -> idle.Job:
-    return idle.Job(
-        port=server.port,
-        pid=server.pid,
-        connections=count,
-        request=http_request("GET", path, server.port, headers=headers),
-        ready=ready,
-        window_s=window_s,
-    )
-
-
-@contextmanager
-def _bare(count: int, window_s: float) -> Iterator[idle.Job]:
-    with Server("benchmarks.servers.bare", "{port}", *_NEVER) as server:
-        yield _job(server, count, window_s, "/", b"\r\n\r\n")
-
-
-@contextmanager
-def _ours(count: int, window_s: float, wire: str = "sse") -> Iterator[idle.Job]:
-    with _our_server(count) as server:
-        path = f"/v1/generations/{start(server.port)}/events?wire={wire}"
-        yield _job(server, count, window_s, path, b'"started"')
-
-
-def _ours_ndjson(count: int, window_s: float) -> AbstractContextManager[idle.Job]:
-    return _ours(count, window_s, "ndjson")
-
-
-@contextmanager
-def _ours_socket(count: int, window_s: float) -> Iterator[idle.Job]:
-    with _our_server(count) as server:
-        command = text_frame(msgspec.json.encode({"type": "observe", "generation": start(server.port)}))
-        job = _job(server, count, window_s, "/v1/ws", b'"started"', UPGRADE)
-        yield msgspec.structs.replace(job, command=command)
-
-
-def _our_server(count: int) -> Server:
-    # Some of those who were there to warm up may not have been missed yet.
-    return Server("benchmarks.servers.ours", "{port}", *_NEVER, env={"REALTIME_MAX_STREAMS": str(2 * count)})
-
-
-@contextmanager
-def _tutorial(count: int, window_s: float) -> Iterator[idle.Job]:
-    with Server("benchmarks.servers.tutorial", "fanout", "{port}", *_NEVER) as server:
-        yield _job(server, count, window_s, "/events", b"\r\n\r\n")
-
-
-@contextmanager
-def _socketio(count: int, window_s: float) -> Iterator[idle.Job]:
-    python = python_of("socketio")
-    with Server("benchmarks.servers.socket_io", "{port}", *_NEVER, python=python) as server:
-        # Its answer to the first message; before it comes the handshake of engine.io.
-        job = _job(server, count, window_s, "/socket.io/?EIO=4&transport=websocket", b"40{", UPGRADE)
-        yield msgspec.structs.replace(job, command=text_frame(b"40"))
-
-
-@contextmanager
-def _nchan(count: int, window_s: float) -> Iterator[idle.Job]:
-    need_nginx(NCHAN)
-    with Server("benchmarks.servers.nchan", "{port}", str(2 * count)) as server:
-        yield _job(server, count, window_s, "/observe/00000", b"\r\n\r\n")
-
-
-@contextmanager
-def _nchan_socket(count: int, window_s: float) -> Iterator[idle.Job]:
-    need_nginx(NCHAN)
-    with Server("benchmarks.servers.nchan", "{port}", str(2 * count)) as server:
-        # Nothing is said after the handshake, and nothing need be.
-        yield _job(server, count, window_s, "/observe/00000", b"\r\n\r\n", UPGRADE)

@@ -5,35 +5,30 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from .clients import stops, told
+from . import stop_observers
+from .clients import stops
 from .clients.asking import ask
-from .machine import CLIENT_CORE
 from .plan import Plan
 from .processes import Server
 from .report import BUCKET_US, Check, Figure, Row, Table, noise, percentile
 from .requests import http_request
+from .stoppable import RATE, SERVE, closing_upstream, provider
 
 _GENERATIONS = 200
-_RATE = 50
 # What the tutorial can carry: at the rate of the others it is so far behind that it notices nothing.
 _RATE_TUTORIAL = 5
 _STARTS_PER_S = 100
 _STOPS, _STOPS_QUICK = 200, 50
 _EVERY_S = 0.025
-_OBSERVERS = 100
-_REPEATS, _REPEATS_QUICK = 40, 10
-# Longer than anyone looks.
-_LONG_S = 600
 
 _DRAWN, _OURS = "p99 ms", ("ours",)
-_SERVE = ("realtime", "serve", "--port", "{port}", "--log-level", "warning")
 _START: dict[str, object] = {"model": "openai/benchmark", "prompt": stops.NAME, "stream": True}
 
 
 def run(plan: Plan) -> Iterable[Table]:
     """The provider first, because it bills; then the observers."""
     yield _upstream(plan)
-    yield _observers(plan)
+    yield stop_observers.table(plan)
 
 
 class _Seen:
@@ -94,7 +89,7 @@ def _upstream(plan: Plan) -> Table:
     cases: dict[str, Callable[[], _Case]] = {
         "no server": lambda: _direct(plan),
         "ours": lambda: _ours(plan),
-        "tutorial, leaving": lambda: _tutorial(plan, _RATE),
+        "tutorial, leaving": lambda: _tutorial(plan, RATE),
         f"tutorial, leaving, {_RATE_TUTORIAL}/s": lambda: _tutorial(plan, _RATE_TUTORIAL),
     }
     seen: dict[str, _Seen] = {}
@@ -105,7 +100,7 @@ def _upstream(plan: Plan) -> Table:
             seen.setdefault(name, _Seen()).add(*case())
     ours = seen["ours"]
     return Table(
-        name=f"stop: one of {_GENERATIONS} generations, {_RATE}/s each, until its upstream sees the close",
+        name=f"stop: one of {_GENERATIONS} generations, {RATE}/s each, until its upstream sees the close",
         drawn=_DRAWN,
         baseline="the median of “no server”: the client leaves the upstream itself, which is what the harness adds",
         rows=[one.row(name, seen["no server"]) for name, one in seen.items()],
@@ -132,19 +127,19 @@ _Case = tuple[stops.Asked, dict[str, int]]
 
 
 def _direct(plan: Plan) -> _Case:
-    with _closing_upstream(_RATE) as upstream:
+    with closing_upstream(RATE) as upstream:
         body: dict[str, object] = {"messages": [{"role": "user", "content": stops.NAME}]}
         return _stop_many(plan, upstream, upstream, "/v1/chat/completions", body)
 
 
 def _ours(plan: Plan) -> _Case:
-    with _closing_upstream(_RATE) as upstream, Server(*_SERVE, env=_provider(upstream)) as server:
+    with closing_upstream(RATE) as upstream, Server(*SERVE, env=provider(upstream)) as server:
         stop = http_request("POST", f"/v1/generations/{stops.NAME}/stop", server.port)
         return _stop_many(plan, upstream, server, "/v1/generations", _START, stop)
 
 
 def _tutorial(plan: Plan, rate: float) -> _Case:
-    with _closing_upstream(rate) as upstream:
+    with closing_upstream(rate) as upstream:
         url = f"http://127.0.0.1:{upstream.port}/v1"
         with Server("benchmarks.servers.tutorial", "gateway", "{port}", url) as server:
             return _stop_many(plan, upstream, server, "/chat", {"prompt": stops.NAME})
@@ -171,76 +166,3 @@ def _stop_many(
         return asked, msgspec.json.decode(connection.getresponse().read(), type=dict[str, int])
     finally:
         connection.close()
-
-
-def _observers(plan: Plan) -> Table:
-    repeats = _REPEATS_QUICK if plan.quick else _REPEATS
-    plan.say(f"stop, {_OBSERVERS} observers: bare loop")
-    bare = _tell_bare(repeats)
-    plan.say(f"stop, {_OBSERVERS} observers: ours")
-    ours = _tell_ours(repeats)
-    return Table(
-        name=f"stop: the last of {_OBSERVERS} observers of one generation is told, {_RATE}/s",
-        drawn=_DRAWN,
-        baseline="the median of a bare loop that writes one frame to every transport",
-        rows=[
-            _told_row("bare loop", bare, bare),
-            _told_row("ours", ours, bare),
-            Row("tutorial", None, {_DRAWN: "has none"}),
-        ],
-        checks=[
-            Check(
-                "p99 ms from the stop to the last observer, ours",
-                percentile(ours.last, 0.99),
-                50,
-                goal=20,
-                figure=_DRAWN,
-                cases=_OURS,
-            )
-        ],
-        notes=["The tutorial has no stop that observers could be told of: a generation is its client's request."],
-    )
-
-
-def _told_row(name: str, seen: told.Told, baseline: told.Told) -> Row:
-    p50 = percentile(seen.last, 0.5)
-    figures: dict[str, Figure] = {
-        "p50 ms": p50,
-        "p99 ms": percentile(seen.last, 0.99),
-        "max ms": percentile(seen.last, 1.0),
-        "all observers p50 ms": percentile(seen.each, 0.5),
-        "stops": sum(seen.last.values()),
-    }
-    return Row(name, p50 / percentile(baseline.last, 0.5), figures)
-
-
-def _tell_bare(repeats: int) -> told.Told:
-    arguments = ("{port}", str(_OBSERVERS), str(_RATE), str(_LONG_S))
-    with Server("benchmarks.servers.bare", *arguments) as server:
-        request = http_request("GET", "/", server.port)
-        job = told.Job(
-            port=server.port, observers=_OBSERVERS, repeats=repeats, start="", body=b"", observe=request, stop="/"
-        )
-        return ask("told", job, told.Told, job.longest_s)
-
-
-def _tell_ours(repeats: int) -> told.Told:
-    with _closing_upstream(_RATE) as upstream, Server(*_SERVE, env=_provider(upstream)) as server:
-        job = told.Job(
-            port=server.port,
-            observers=_OBSERVERS,
-            repeats=repeats,
-            start="/v1/generations",
-            body=msgspec.json.encode({"model": "openai/benchmark", "prompt": "Say it."}),
-            observe=http_request("GET", "/v1/generations/@/events", server.port),
-            stop="/v1/generations/@/stop",
-        )
-        return ask("told", job, told.Told, job.longest_s)
-
-
-def _closing_upstream(rate: float) -> Server:
-    return Server("benchmarks.servers.closing", "{port}", str(rate), core=CLIENT_CORE)
-
-
-def _provider(upstream: Server) -> dict[str, str]:
-    return {"OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/v1", "OPENAI_API_KEY": "unused"}

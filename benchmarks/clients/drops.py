@@ -1,24 +1,17 @@
-"""Observers whose TCP is killed again and again, who are gone for a while, and come back from where they were.
+"""Observers whose TCP is killed again and again, who are gone for a while, and come back from where they were."""
 
-Every token carries the time it was due, at a steady rate, so its number is known without parsing: a step of two
-periods is an event lost, one of none an event that came twice. An event counts when its frame is whole, and so does
-the cursor in it.
-"""
-
-import math
 import select
-import socket
 import time
 from collections import deque
 
 import msgspec
 
 from benchmarks.accounts import Account
-from benchmarks.report import BUCKET_US
-from benchmarks.stamps import DIGITS, MARK, now_us
+from benchmarks.stamps import now_us
 
 from .asking import answer
 from .sockets import connect, kill
+from .tally import Observer, Tally
 
 CURSOR = b"Last-Event-ID: -\r\n"
 _READ_BYTES = 64 * 1024
@@ -84,64 +77,47 @@ class Dropped(msgspec.Struct, frozen=True):
     client_busy: float
 
 
-class _Observer:
-    """One of them; `last` is when its newest event was due, `owed` the event that it must have to be caught up."""
-
-    __slots__ = ("asked_us", "cursor", "last", "owed", "rest", "shaking", "sock")
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock: socket.socket | None = sock
-        self.cursor = self.rest = b""
-        self.last = 0.0
-        self.owed = self.asked_us = 0
-        self.shaking = False
-
-
 class _Client:
     """One run of a job."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._period_us = 1e6 / job.rate
+        self._tally = Tally(job.rate)
         self._epoll = select.epoll()
-        self._by_fd: dict[int, _Observer] = {}
-        self._observers: list[_Observer] = []
-        self._away: deque[tuple[float, _Observer]] = deque()
-        self._first_us = 0
-        self._beyond_us = math.inf
-        self._lost = self._twice = self._kills = self._behind = self._broken = self._tokens = 0
-        self._replays: dict[int, int] = {}
-        self._ages: dict[int, int] = {}
+        self._by_fd: dict[int, Observer] = {}
+        self._observers: list[Observer] = []
+        self._away: deque[tuple[float, Observer]] = deque()
+        self._kills = self._behind = self._broken = 0
 
     def run(self) -> Dropped:
         job = self._job
         for n in range(job.observers):
-            observer = _Observer(connect(job.port, n))
+            observer = Observer(connect(job.port, n))
             self._observers.append(observer)
             self._ask(observer)
             self._look(0)
         self._until_first()
         self._until(time.monotonic() + _WARM_S)
-        self._tokens = 0
+        self._tally.tokens = 0
         began, before, busy = time.monotonic(), Account.of(job.pid), time.process_time()
         for n in range(int(job.observers * job.window_s / job.every_s)):
             self._until(began + n * job.every_s / job.observers)
             self._kill(self._observers[n % job.observers])
         self._until(began + job.window_s)
-        tokens = self._tokens
+        tokens = self._tally.tokens
         lasted, after, busy = time.monotonic() - began, Account.of(job.pid), time.process_time() - busy
-        end_us = self._newest_due(now_us())
-        # Of what is due later, the first tells how much is missing before it, and no more is counted.
-        self._beyond_us = end_us + self._period_us
+        end_us = self._tally.newest_due_us(now_us())
+        self._tally.end(end_us)
         self._settle(end_us)
+        tally = self._tally
         return Dropped(
-            due=job.observers * (round((end_us - self._first_us) / self._period_us) + 1),
-            lost=self._lost + sum(self._missing(observer, end_us) for observer in self._observers),
-            twice=self._twice,
+            due=job.observers * (round((end_us - tally.first_us) / tally.period_us) + 1),
+            lost=tally.lost + sum(tally.missing(observer, end_us) for observer in self._observers),
+            twice=tally.twice,
             kills=self._kills,
-            replays=self._replays,
-            ages=self._ages,
-            behind=self._behind + sum(bool(observer.owed) for observer in self._observers),
+            replays=tally.replays,
+            ages=tally.ages,
+            behind=self._behind + sum(bool(observer.owed_us) for observer in self._observers),
             broken=self._broken,
             window_tokens=tokens,
             cpu_us=(after.cpu_ns - before.cpu_ns) / 1000,
@@ -151,14 +127,14 @@ class _Client:
 
     def _until_first(self) -> None:
         give_up = time.monotonic() + _FIRST_S
-        while not self._first_us:
+        while not self._tally.first_us:
             if time.monotonic() > give_up:
                 raise RuntimeError(f"no token came; one has {self._observers[0].rest[-300:]!r}")
             self._look(_POLL_S)
 
     def _settle(self, end_us: int) -> None:
         give_up = time.monotonic() + self._job.offline_s + _SETTLE_S
-        while time.monotonic() < give_up and any(one.last < end_us - self._period_us / 2 for one in self._observers):
+        while time.monotonic() < give_up and not all(self._tally.has(one, end_us) for one in self._observers):
             self._look(_POLL_S)
 
     def _until(self, end: float) -> None:
@@ -173,29 +149,27 @@ class _Client:
         for fd, _ in self._epoll.poll(patience_s, 256):
             self._read(self._by_fd[fd])
 
-    def _kill(self, observer: _Observer) -> None:
+    def _kill(self, observer: Observer) -> None:
         if observer.sock is None:  # The server was first.
             return
-        self._behind += bool(observer.owed)
+        self._behind += bool(observer.owed_us)
         self._kills += 1
         self._leave(observer)
 
-    def _leave(self, observer: _Observer) -> None:
+    def _leave(self, observer: Observer) -> None:
         assert observer.sock is not None
         del self._by_fd[observer.sock.fileno()]
         self._epoll.unregister(observer.sock)
         kill(observer.sock)
-        observer.sock, observer.rest, observer.owed = None, b"", 0
+        observer.sock, observer.rest, observer.owed_us = None, b"", 0
         self._away.append((time.monotonic() + self._job.offline_s, observer))
 
-    def _come_back(self, observer: _Observer) -> None:
-        observer.asked_us = now_us()
-        # After the window, only what was due in it.
-        observer.owed = int(min(self._newest_due(observer.asked_us), self._beyond_us - self._period_us))
+    def _come_back(self, observer: Observer) -> None:
+        self._tally.owe(observer)
         observer.sock = connect(self._job.port)
         self._ask(observer)
 
-    def _ask(self, observer: _Observer) -> None:
+    def _ask(self, observer: Observer) -> None:
         assert observer.sock is not None
         header = CURSOR.replace(b"-\r", observer.cursor + b"\r") if observer.cursor else b""
         observer.sock.sendall(self._job.request.replace(CURSOR, header))
@@ -204,7 +178,7 @@ class _Client:
         self._by_fd[observer.sock.fileno()] = observer
         self._epoll.register(observer.sock, select.EPOLLIN)
 
-    def _read(self, observer: _Observer) -> None:
+    def _read(self, observer: Observer) -> None:
         assert observer.sock is not None
         try:
             data = observer.sock.recv(_READ_BYTES)
@@ -225,46 +199,7 @@ class _Client:
         whole = data.rfind(self._job.end) + len(self._job.end)
         observer.rest = data[whole:] if whole >= len(self._job.end) else data
         if whole >= len(self._job.end):
-            self._take(observer, data[:whole])
-
-    def _take(self, observer: _Observer, data: bytes) -> None:
-        pieces = data.split(MARK)
-        pieces.pop()
-        if not pieces:
-            return
-        self._tokens += len(pieces)
-        now, period_us = now_us(), self._period_us
-        self._first_us = self._first_us or int(pieces[0][-DIGITS:])
-        last = observer.last or self._first_us - period_us
-        for piece in pieces:
-            due = min(int(piece[-DIGITS:]), self._beyond_us)
-            if last == self._beyond_us:
-                break
-            steps = round((due - last) / period_us)
-            if steps < 1:
-                self._twice += 1
-                continue
-            self._lost += steps - 1
-            last = due
-            if not observer.owed:
-                bucket = int(now - due) // BUCKET_US
-                self._ages[bucket] = self._ages.get(bucket, 0) + 1
-        observer.last = last
-        # What is whole begins with a chunk's head on some servers, and with the field itself on others.
-        before, field, rest = data.rpartition(MARK)[0].rpartition(b"id: ")
-        if field and (not before or before.endswith(b"\n")):
-            observer.cursor = rest.partition(b"\n")[0].rstrip(b"\r")
-        if observer.owed and last > observer.owed - period_us / 2:
-            bucket = (now - observer.asked_us) // BUCKET_US
-            self._replays[bucket] = self._replays.get(bucket, 0) + 1
-            observer.owed = 0
-
-    def _newest_due(self, now: int) -> int:
-        return round(self._first_us + (now - self._first_us) // self._period_us * self._period_us)
-
-    def _missing(self, observer: _Observer, end_us: int) -> int:
-        last = observer.last or self._first_us - self._period_us
-        return max(0, round((end_us - last) / self._period_us))
+            self._tally.take(observer, data[:whole])
 
 
 if __name__ == "__main__":
