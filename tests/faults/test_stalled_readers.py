@@ -111,7 +111,7 @@ async def test_readers_that_stop(amount: Callable[[int, int], int], monkeypatch:
     """Memory within its bounds, their sockets gone in time, everything delivered to the others, a line of log each."""
     readers = amount(200, 1000)
     # The defaults, or as long as it takes to attach them all: a write's, then the kernel's.
-    deadlines = amount(3, 10), amount(5, 20)
+    deadlines = amount(3, 10), amount(7, 20)
     flags = ["--send-deadline-s", str(deadlines[0]), "--user-timeout-s", str(deadlines[1])]
     stalled: list[socket.socket] = []
     # The others read for as long as it takes.
