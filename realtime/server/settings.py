@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     frame_bytes: int = Field(64 * 1024, ge=1024, description="Bytes of a WebSocket message from a client")
     heartbeat_s: float = Field(_http.heartbeat_s, gt=0, description="Seconds of silence before a heartbeat")
     send_deadline_s: float = Field(_http.send_deadline_s, gt=0, description="Seconds a write waits for a slow peer")
-    send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="Kernel send buffer of one connection")
+    send_buffer_bytes: int = Field(48 * 1024, ge=4096, description="Kernel send buffer of one connection")
     user_timeout_s: float = Field(20.0, gt=0, description="Seconds until a peer that acknowledges nothing is cut")
     retry_ms: int = Field(_http.retry_ms, ge=0, description="Milliseconds an EventSource waits to reconnect")
     max_streams: int = Field(_http.max_streams, ge=1, description="Streams and sockets open at once")
