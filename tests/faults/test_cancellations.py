@@ -116,6 +116,25 @@ async def leave_a_socket(scene: Scene, name: str) -> None:
     await end_started(scene, name, body)
 
 
+async def change_ones_mind(scene: Scene, _: str) -> None:
+    """Observe and unobserve over one socket faster than either can be done, and drop it."""
+    socket = SocketConnection(scene.server.address, scene.rng.choice(("ws-json", "ws-msgpack")))
+    generation = await start(scene.server.address, **scene.body(grace=60))
+    await socket.connect()
+
+    async def waver() -> None:
+        for ref in range(scene.rng.randrange(12)):
+            await socket.send(scene.rng.choice(("observe", "unobserve")), ref, generation=generation)
+        while True:
+            await socket.receive()
+
+    try:
+        await interrupt(scene, waver())
+    finally:
+        await socket.close()
+    await scene.end(generation)
+
+
 async def stop_it(scene: Scene, name: str) -> None:
     """Stop under a reader who stays, once or several times at once, one of them in a request that is hung up."""
     reader = Observer(await start(scene.server.address, **scene.body()), name, scene.recording.rows)
@@ -146,6 +165,7 @@ INTERRUPTIONS = (
     leave_half_a_start,
     cancel_a_start,
     leave_a_socket,
+    change_ones_mind,
     stop_it,
     cancel_a_driver,
 )
