@@ -66,7 +66,14 @@ def _panel(table: Table) -> str:
     unit = f"ratio; 1.00 is {table.baseline}".replace("`", "") if table.drawn == "ratio" else table.drawn
     title = table.name.partition(": ")[2]
     parts = [_text(12, 20, title[:1].upper() + title[1:], "title")]
-    parts.append(_text(12, 37, f"{unit}; {better} is better{', logarithmic' if logarithmic else ''}", "minor"))
+    parts.append(
+        _text(
+            12,
+            37,
+            f"{unit}; {better} is better{', logarithmic' * logarithmic}{', red: floor, dashed: goal' * bool(checks)}",
+            "minor",
+        )
+    )
     for tick in ticks:
         parts.append(f'<path class="grid" d="M{at(tick):.1f} {_HEAD - 4}V{bottom}"/>')
         parts.append(_text(at(tick), bottom + 13, _said(tick), "minor", "middle"))

@@ -45,6 +45,7 @@ def run(plan: Plan) -> Iterable[Table]:
         "Nchan": _nchan,
         "Nchan, from the middle": lambda plan: _nchan(plan, middle=True),
     }
+    cases = plan.some(cases, ("bare loop", *_BOUNDED, "Nchan"))
     seen: dict[str, list[joins.Joined]] = {name: [] for name in cases}
     for _ in range(plan.rounds):
         for name, case in cases.items():

@@ -17,8 +17,8 @@ from .stoppable import RATE, SERVE, closing_upstream, provider
 _GENERATIONS = 200
 # What the tutorial can carry: at the rate of the others it is so far behind that it notices nothing.
 _RATE_TUTORIAL = 5
-_STARTS_PER_S = 100
-_STOPS, _STOPS_QUICK = 200, 50
+_STARTS_PER_S, _STARTS_PER_S_QUICK = 100, 200
+_STOPS, _STOPS_QUICK = 200, 40
 _EVERY_S = 0.025
 
 _DRAWN, _OURS = "p99 ms", ("ours",)
@@ -86,14 +86,15 @@ class _Seen:
 
 
 def _upstream(plan: Plan) -> Table:
+    slow = f"tutorial, leaving, {_RATE_TUTORIAL}/s"
     cases: dict[str, Callable[[], _Case]] = {
         "no server": lambda: _direct(plan),
         "ours": lambda: _ours(plan),
         "tutorial, leaving": lambda: _tutorial(plan, RATE),
-        f"tutorial, leaving, {_RATE_TUTORIAL}/s": lambda: _tutorial(plan, _RATE_TUTORIAL),
+        slow: lambda: _tutorial(plan, _RATE_TUTORIAL),
     }
     seen: dict[str, _Seen] = {}
-    for name, case in cases.items():
+    for name, case in plan.some(cases, ("no server", "ours", slow)).items():
         # Only our own percentile is held to a floor; the others need no third round to be what they are.
         for _ in range(plan.rounds if name == "ours" else 1):
             plan.say(f"stop {_GENERATIONS}: {name}")
@@ -156,8 +157,8 @@ def _stop_many(
         stop=stop,
         stops=_STOPS_QUICK if plan.quick else _STOPS,
         every_s=_EVERY_S,
-        spread_s=_GENERATIONS / _STARTS_PER_S,
-        warm_s=1.0,
+        spread_s=_GENERATIONS / (_STARTS_PER_S_QUICK if plan.quick else _STARTS_PER_S),
+        warm_s=0.5 if plan.quick else 1.0,
     )
     asked = ask("stops", job, stops.Asked, job.longest_s)
     connection = http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=10)
