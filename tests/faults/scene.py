@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from realtime.hooks import GenerationEnded, GenerationStarted, Record
+from realtime.hooks import GenerationEnded, GenerationStarted, ObservationEnded, ObservationStarted, Record
 from realtime.principal import Principal
 from realtime.providers.anthropic import AnthropicProvider
 from realtime.providers.openai import OpenAIProvider
@@ -50,6 +50,7 @@ class Scene:
         self.complaints: list[str] = []
         self._began: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
+        self._observations = 0
 
     def attach(self, application: Application) -> None:
         """Note what this application does, and have it take its time to admit a start."""
@@ -96,7 +97,7 @@ class Scene:
         statistics = self.server.sessions.statistics()
         counts = {
             "live": statistics.live,
-            "observers": statistics.observers,
+            "observers": self._observations,
             "tasks": statistics.tasks,
             "streams": self.server.application.service.open_streams,
             "upstream": sum(not (one.answered.is_set() or one.closed.is_set()) for one in self.upstream.exchanges),
@@ -117,6 +118,10 @@ class Scene:
                 self._began[meta.generation] += 1
             case GenerationEnded(summary):
                 self._ended[summary.generation] += 1
+            case ObservationStarted():
+                self._observations += 1
+            case ObservationEnded():
+                self._observations -= 1
 
     async def _admit(self, _: Principal, __: StartRequest) -> None:
         await self.turns()
