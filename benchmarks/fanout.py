@@ -21,7 +21,7 @@ _WARM_S = 0.5
 _SPARE_S = 10.0
 _FLUSH_MS = 40
 # They set the scene; their last digit is of no interest.
-_ONCE = ("python-socketio", "tutorial")
+_ONCE = ("Nchan, SSE", "python-socketio", "tutorial")
 
 
 def run(plan: Plan) -> Iterable[Table]:
@@ -152,7 +152,7 @@ class _Case:
     def nchan(self) -> Observed:
         need_nginx(NCHAN)
         with (
-            Server("benchmarks.servers.nginx", "{port}", "nchan") as server,
+            Server("benchmarks.servers.nchan", "{port}", str(2 * self.observers)) as server,
             Server("benchmarks.servers.publisher", str(server.port), "1", *self._paced, core=CLIENT_CORE),
         ):
             return self._observe(server, http_request("GET", "/observe/00000", server.port))

@@ -109,7 +109,7 @@ class _Case:
         need_nginx()
         with (
             Server(*self._upstream, core=CLIENT_CORE) as upstream,
-            Server("benchmarks.servers.nginx", "{port}", "proxy", str(upstream.port)) as server,
+            Server("benchmarks.servers.nginx", "{port}", str(upstream.port)) as server,
         ):
             return self._observe(server, "/v1/chat/completions", _CHAT)
 

@@ -93,10 +93,12 @@ class Observed(Seen, frozen=True, kw_only=True):
 
     Attributes:
         waited: Share of the window in which the server could have run and another process had its core.
+        client_waited: The same of the client.
     """
 
     cpu_us: float
     waited: float
+    client_waited: float
     resident_mb: float
 
     @property

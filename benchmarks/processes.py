@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -116,20 +116,22 @@ def observe(job: Job) -> Observed:
         assert client.stderr is not None
         client.stdin.write(job.request + job.command)
         client.stdin.close()
-        accounts = [Account.of(job.pid) for _ in ("begin", "end") if client.stdout.readline()]
+        pids = (client.pid, job.pid)
+        accounts = [[Account.of(pid) for pid in pids] for _ in ("begin", "end") if client.stdout.readline()]
         resident = resident_mb(job.pid)
         seen, said = client.stdout.read(), client.stderr.read()
     if client.returncode:
         raise RuntimeError(f"the load client failed:\n{said.decode()[-_SHOWN_CHARS:]}")
-    before, after = accounts
-    return _observed(msgspec.json.decode(seen, type=Seen), before, after, resident)
+    return _observed(msgspec.json.decode(seen, type=Seen), accounts, resident)
 
 
-def _observed(seen: Seen, before: Account, after: Account, resident: float) -> Observed:
+def _observed(seen: Seen, accounts: Sequence[Sequence[Account]], resident: float) -> Observed:
+    (client_before, before), (client_after, after) = accounts
     return Observed(
         **msgspec.structs.asdict(seen),
         cpu_us=(after.cpu_ns - before.cpu_ns) / 1000,
         waited=(after.waited_ns - before.waited_ns) / 1e9 / seen.window_s,
+        client_waited=(client_after.waited_ns - client_before.waited_ns) / 1e9 / seen.window_s,
         resident_mb=resident,
     )
 

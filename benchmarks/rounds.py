@@ -52,7 +52,7 @@ class Runs:
     @property
     def client_bound(self) -> bool:
         """Whether the client was what was measured."""
-        return self._beyond(lambda one: one.client_busy, _CLIENT_BUSY)
+        return self._beyond(lambda one: one.client_busy + one.client_waited, _CLIENT_BUSY)
 
     @property
     def noisy(self) -> bool:
