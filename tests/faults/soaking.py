@@ -23,6 +23,8 @@ _QUIET_S = 25.0
 _POOLED = 8
 # What may be there for a moment after its end: logs, and connections to the provider.
 _PASSING = {"realtime.log.EventLog", "aiohttp.client_proto.ResponseHandler"}
+# The allocator takes a mebibyte at a time and touches it page by page: so much is no growth, however short the run.
+_GRAIN_MIB = 0.25
 # RSS may grow by so much an hour; of a shorter time than this the samples are those of the last caches being filled.
 RSS_MIB_PER_HOUR = 1.0
 _LEAST_MEASURED_S = 90.0
@@ -184,8 +186,8 @@ def not_as_before(before: Counts, after: Counts) -> list[str]:
 
 
 def _growing(samples: Sequence[tuple[float, Counts]]) -> list[str]:
-    rss = rss_drift(samples)
-    if samples[-1][0] < _LEAST_MEASURED_S or rss.within(RSS_MIB_PER_HOUR):
+    rss, hours = rss_drift(samples), samples[-1][0] / 3600
+    if samples[-1][0] < _LEAST_MEASURED_S or rss.within(RSS_MIB_PER_HOUR + _GRAIN_MIB / hours):
         return []
     return [f"RSS grows by {rss.slope * 3600:.2f} MiB an hour; the samples tell it to {rss.noise * 7200:.2f}"]
 
