@@ -11,7 +11,7 @@ from .settings import Settings
 def listen(settings: Settings) -> socket.socket:
     """The listening socket, with the options that every accepted one inherits.
 
-    `SO_SNDBUF` bounds what the kernel holds for a peer that does not read: 2.8 MB by default, and twice what is asked for.
+    `SO_SNDBUF` bounds what the kernel holds for a peer that does not read: 2.8 MB by default, twice what is asked for.
     `TCP_USER_TIMEOUT` closes the socket of one that acknowledges nothing: no write deadline in this process can.
 
     Raises:
