@@ -15,6 +15,7 @@ from .cursor import Cursor
 from .errors import RealtimeError
 from .events import FOLLOWS, PHASES, AnyEvent, Entry, Finished, Phase, State
 from .frames import Codec, Envelope, Frames
+from .warm import Warm
 from .watchers import Waiter, Watcher, Watchers
 
 # 128 thousand tokens is the longest answer of today's models; a log of twice as many events is a runaway.
@@ -57,9 +58,10 @@ class EventLog:
         meta: What the log is of.
         epoch: The branch, already encoded.
         limit_bytes: Payload after which `append` refuses; None for a windowed log, which cannot outgrow its window.
+        warm: Where it may keep its frames once it has ended and nobody reads it; else it keeps none.
     """
 
-    def __init__(self, meta: Meta, epoch: str, *, limit_bytes: int | None) -> None:
+    def __init__(self, meta: Meta, epoch: str, *, limit_bytes: int | None, warm: Warm | None = None) -> None:
         self.meta = meta
         self.epoch = epoch
         self.finished: Finished | None = None
@@ -71,6 +73,7 @@ class EventLog:
         self.on_presence: Callable[[int, bool], None] | None = None
         self.derived: dict[str, Any] = {}
         self._limit_bytes = limit_bytes
+        self._warm = warm
         self._phase: Phase = "new"
         self._base = 0
         self._entries: list[Entry] = []
@@ -119,8 +122,16 @@ class EventLog:
     @property
     def memory_bytes(self) -> int:
         """Estimate of what the log takes: its payload once as text and once for each codec that framed it."""
-        copies = 1 + len(self._frames)
-        return self.payload_bytes * copies + len(self._entries) * _ENTRY_BYTES * copies
+        return self._copy_bytes + self.frames_bytes
+
+    @property
+    def frames_bytes(self) -> int:
+        """Estimate of what its frames take."""
+        return self._copy_bytes * len(self._frames)
+
+    @property
+    def _copy_bytes(self) -> int:
+        return self.payload_bytes + len(self._entries) * _ENTRY_BYTES
 
     def since(self, seq: int) -> Sequence[Entry]:
         """Every retained entry after `seq`, in order."""
@@ -169,6 +180,8 @@ class EventLog:
                 takes them at its own pace.
         """
         self._readers[reader] = seq
+        if self._warm is not None:
+            self._warm.discard(self)
         self._tell_presence(observed=seq is not None)
 
     def moved(self, reader: object, seq: int | None) -> None:
@@ -187,7 +200,7 @@ class EventLog:
             return
         del self._readers[reader]
         if self.finished is not None:
-            self._forget_derived()
+            self._rest_when_unread()
         self._wake_room()
         self._tell_presence(observed=gone)
 
@@ -195,11 +208,25 @@ class EventLog:
         if self.on_presence is not None:
             self.on_presence(len(self._readers), observed)
 
-    def _forget_derived(self) -> None:
-        """An ended log that nobody watches keeps its events and nothing that was made of them."""
-        if not self._readers:
-            self._frames.clear()
-            self.derived.clear()
+    def _rest_when_unread(self) -> None:
+        """An ended log that nobody watches keeps its events, and of what was made of them at most its frames."""
+        if self._readers:
+            return
+        self.derived.clear()
+        if self._warm is None:
+            self.cool()
+        elif self._frames:
+            self._warm.add(self)
+
+    def cool(self) -> None:
+        """See `Coolable`."""
+        self._frames.clear()
+
+    def retire(self) -> None:
+        """No bus keeps it any more; who still reads it may go on."""
+        if self._warm is not None:
+            self._warm.discard(self)
+            self._warm = None
 
     @property
     def slowest(self) -> int:
@@ -258,7 +285,7 @@ class EventLog:
         self._entries.append(Entry(self.head + 1, at, event))
         if isinstance(event, Finished):
             self.finished = event
-            self._forget_derived()
+            self._rest_when_unread()
         self._watchers.tell()
         return self.head
 

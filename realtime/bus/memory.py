@@ -14,6 +14,7 @@ from ..cursor import encode_epoch
 from ..errors import RealtimeError
 from ..events import StoppedBy
 from ..log import EventLog, Meta
+from ..warm import Warm
 from .base import Claim, Page
 from .memory_writer import MemoryWriter, Retention
 
@@ -45,6 +46,7 @@ class MemoryBus:
         self._clock = clock
         self._epoch = 0
         self._ended_bytes = 0
+        self._warm = Warm()
         self._logs: dict[tuple[str, str], _Kept] = {}
         # Ended logs, oldest first: until when they are kept and what they were charged.
         self._ended: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
@@ -91,7 +93,7 @@ class MemoryBus:
         # Greater than every epoch before it, and than those of an earlier process: no cursor fits two branches.
         self._epoch = max(self._epoch + 1, int(time.time() * 1000))
         limit = None if meta.retain == "window" else self._retention.log_limit_bytes
-        log = EventLog(meta, encode_epoch(self._epoch), limit_bytes=limit)
+        log = EventLog(meta, encode_epoch(self._epoch), limit_bytes=limit, warm=self._warm)
         if meta.conversation is not None:
             name = (meta.tenant, meta.conversation)
             self._conversations.setdefault(name, []).append(log)
@@ -190,6 +192,7 @@ class MemoryBus:
         _, charge = self._ended.pop(key)
         self._ended_bytes -= charge
         log, _, claim = self._logs.pop(key)
+        log.retire()
         if claim is not None:
             self._claims.pop(claim, None)
         if log.meta.conversation is not None:

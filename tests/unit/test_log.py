@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
-from realtime.events import FOLLOWS, PHASES, Attempt, Finished, Text, ToolCall
+from realtime.events import FOLLOWS, PHASES, AnyEvent, Attempt, Finished, Text, ToolCall
+from realtime.log import EventLog
+from realtime.warm import Warm
 
-from .logs import ATTEMPT, DONE, STARTED, CountingCodec, make_log
+from .logs import ATTEMPT, DONE, STARTED, CountingCodec, make_log, make_meta
 
 
 def test_numbers_count_from_one_without_a_hole() -> None:
@@ -119,6 +121,30 @@ def test_frames_go_when_an_ended_log_has_no_reader() -> None:
     log.detach("reader")
     assert log.memory_bytes < before
     assert log.slice(codec, 0).endswith(b"[e4 Finished]")
+
+
+def test_frames_stay_while_there_is_room() -> None:
+    """A log that was read lately is not encoded again; the one that was read first makes room for the others."""
+    codec, warm = CountingCodec(), Warm(most_bytes=2000)
+    logs = [EventLog(make_meta(), "e", limit_bytes=None, warm=warm) for _ in range(3)]
+    events: list[AnyEvent] = [STARTED, ATTEMPT, DONE]
+    for log in logs:
+        for at, event in enumerate(events):
+            log.append(event, at)
+
+    def read(log: EventLog) -> int:
+        before = len(codec.framed)
+        log.attach("reader", 0)
+        log.slice(codec, 0)
+        log.detach("reader")
+        return len(codec.framed) - before
+
+    assert [read(logs[n]) for n in (0, 0, 1, 0, 2)] == [3, 0, 3, 0, 3]
+    assert [read(logs[n]) for n in (2, 0, 1)] == [0, 0, 3]
+    logs[1].retire()
+    assert read(logs[1]) == 0
+    assert read(logs[1]) == 3, "one that no bus keeps is not kept warm either"
+    assert warm._bytes == sum(log.frames_bytes for log in logs)
 
 
 def test_payload_is_counted_in_bytes_and_bounded() -> None:
