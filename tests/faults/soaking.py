@@ -21,8 +21,6 @@ _MIB = 2**20
 _QUIET_S = 25.0
 # Threads that a pool may still start: that of the loop for names of hosts, that of the framework for plain functions.
 _POOLED = 8
-# What may be there for a moment after its end: logs, and connections to the provider.
-_PASSING = {"realtime.log.EventLog", "aiohttp.client_proto.ResponseHandler"}
 # The allocator takes a mebibyte at a time and touches it page by page: so much is no growth, however short the run.
 _GRAIN_MIB = 0.25
 # RSS may grow by so much an hour; of a shorter time than this the samples are those of the last caches being filled.
@@ -99,7 +97,7 @@ async def soak(plan: Plan) -> Result:
         after = await counts_at_rest(churn, upstream, before)
     judged.close()
     judged.findings += server.errors
-    judged.findings += [*not_as_before(before, after), *_growing(samples)]
+    judged.findings += [*grown(before, after), *_growing(samples)]
     return Result(judged.findings, samples, before, after, load, churn.rate, judged)
 
 
@@ -110,7 +108,7 @@ async def counts_at_rest(
 
     Args:
         upstream: Hangs up when all is over.
-        like: Wait, for a while, for the counts to be these again; in any case for what passes to be gone.
+        like: Wait, for a while, for the counts to be these again; in any case for them to change no more.
     """
     for _ in range(lives):
         churn.begin()
@@ -118,13 +116,18 @@ async def counts_at_rest(
     await upstream.hang_up()
     await _erase_all(churn.server)
     counts = await churn.server.counts(objects=True)
+    before: Counts | None = None
     with suppress(TimeoutError):
         async with asyncio.timeout(_QUIET_S):
-            while _PASSING & counts.objects.keys() or (like is not None and not_as_before(like, counts)):
+            while before is None or _held(before) != _held(counts) or (like is not None and grown(like, counts)):
                 # A closed connection takes the server some turns, and there is nothing here that says when.
-                await asyncio.sleep(0.2)
-                counts = await churn.server.counts(objects=True)
+                await asyncio.sleep(0.5)
+                before, counts = counts, await churn.server.counts(objects=True)
     return counts
+
+
+def _held(counts: Counts) -> tuple[object, ...]:
+    return counts.tasks, counts.descriptors, counts.objects
 
 
 async def _erase_all(server: Inspected) -> None:
@@ -175,14 +178,12 @@ async def _find_load(churn: Churn, plan: Plan) -> None:
         at, last = now, counts
 
 
-def not_as_before(before: Counts, after: Counts) -> list[str]:
-    """What there is more of, or less, than at rest before. Threads of a pool come when they are needed, and some go."""
+def grown(before: Counts, after: Counts) -> list[str]:
+    """What there is more of than at rest before. Threads of a pool come when they are needed, and some go."""
     pairs = [(name, getattr(before, name), getattr(after, name)) for name in ("tasks", "descriptors")]
-    kinds = sorted({*before.objects, *after.objects})
-    pairs += [(kind, before.objects.get(kind, 0), after.objects.get(kind, 0)) for kind in kinds]
-    if after.threads > before.threads + _POOLED:
-        pairs.append(("threads", before.threads, after.threads))
-    return [f"{name}: {was} at rest before the load, {now} after it" for name, was, now in pairs if was != now]
+    pairs += [(kind, before.objects.get(kind, 0), count) for kind, count in after.objects.items()]
+    pairs.append(("threads", before.threads + _POOLED, after.threads))
+    return [f"{name}: {was} at rest before the load, {now} after it" for name, was, now in pairs if now > was]
 
 
 def _growing(samples: Sequence[tuple[float, Counts]]) -> list[str]:

@@ -18,7 +18,7 @@ from .churn import Churn
 from .inspected import inspected
 from .judged import Judged
 from .life import ForgetfulUpstream
-from .soaking import counts_at_rest, not_as_before, settings
+from .soaking import counts_at_rest, grown, settings
 
 _LIVES = 80
 _RSS_RATIO = 1.05
@@ -38,7 +38,7 @@ async def test_the_same_again_takes_no_more() -> None:
         await counts_at_rest(Churn(server, judged, 7), upstream, lives=_LIVES)
         first = await counts_at_rest(Churn(server, judged, 7), upstream, lives=_LIVES)
         again = await counts_at_rest(Churn(server, judged, 7), upstream, first, _LIVES)
-    assert not_as_before(first, again) == []
+    assert grown(first, again) == []
     assert again.rss_bytes <= first.rss_bytes * _RSS_RATIO
     assert again.blocks <= first.blocks + _BLOCKS
     assert judged.findings + server.errors == []
