@@ -6,8 +6,11 @@ the same interval wake on the same tick and so share one joined slice.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
+
+# Letting one go costs some 0.3 ms: a thousand that stopped reading together must not hold up everyone else.
+_AT_ONCE = 8
 
 
 class Beating(Protocol):
@@ -44,7 +47,7 @@ class Pulse:
         self._heartbeat_s = heartbeat_s
         self._send_deadline_s = send_deadline_s
         self._members: dict[Beating, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._next: asyncio.Handle | None = None
         self._ticks: dict[int, list[Callable[[], None]]] = {}
 
     def __len__(self) -> int:
@@ -53,15 +56,15 @@ class Pulse:
     def join(self, member: Beating) -> None:
         """Look after `member` until it leaves."""
         self._members[member] = None
-        if self._timer is None:
+        if self._next is None:
             self._arm()
 
     def leave(self, member: Beating) -> None:
         """Stop looking after `member`."""
         self._members.pop(member, None)
-        if not self._members and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if not self._members and self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def at_tick(self, every_ms: int, call: Callable[[], None]) -> None:
         """Call at the next tick of this interval, together with everyone else who waits for it."""
@@ -82,16 +85,31 @@ class Pulse:
             call()
 
     def _arm(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(min(1.0, self._heartbeat_s / 4), self._look)
+        loop = asyncio.get_running_loop()
+        self._next = loop.call_later(min(1.0, self._heartbeat_s / 4), self._look, loop)
 
-    def _look(self) -> None:
-        now = asyncio.get_running_loop().time()
-        for member in tuple(self._members):
-            sending = member.sending_since_s
-            if sending is not None:
-                if now - sending > self._send_deadline_s:
-                    member.too_slow()
-            elif now - member.quiet_since_s >= self._heartbeat_s:
-                member.beat()
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._look_on(loop, iter(tuple(self._members)))
+
+    def _look_on(self, loop: asyncio.AbstractEventLoop, rest: Iterator[Beating]) -> None:
+        """Look until a few have had something to do; the others wait for the next turn of the loop."""
+        now, busy = loop.time(), 0
+        for member in rest:
+            busy += member in self._members and self._see_to(member, now)
+            if busy == _AT_ONCE:
+                self._next = loop.call_soon(self._look_on, loop, rest)
+                return
+        self._next = None
         if self._members:
             self._arm()
+
+    def _see_to(self, member: Beating, now: float) -> bool:
+        sending = member.sending_since_s
+        if sending is not None:
+            if now - sending > self._send_deadline_s:
+                member.too_slow()
+                return True
+        elif now - member.quiet_since_s >= self._heartbeat_s:
+            member.beat()
+            return True
+        return False

@@ -7,8 +7,9 @@ reply to its `unobserve`.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
 
 from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
@@ -208,7 +209,7 @@ class Socket:
     def beat(self) -> None:
         """A heartbeat is due: one for the socket, whatever it observes."""
         if self._outbox is not None:
-            self._aside(self._outbox.say(Heartbeat()))
+            self._aside(partial(self._outbox.say, Heartbeat()))
 
     def too_slow(self) -> None:
         """The peer has not read for longer than the send deadline."""
@@ -218,7 +219,7 @@ class Socket:
         """Tell the client to come back later, then close."""
         if self._outbox is not None and not self._leaving:
             self._leaving = True
-            self._aside(self._leave(self._outbox))
+            self._aside(partial(self._leave, self._outbox))
 
     async def _leave(self, outbox: Outbox) -> None:
         # What ended has nothing to come back for: the log may die with this process.
@@ -226,9 +227,9 @@ class Socket:
         await outbox.say(self._bye())
         self._close_with(CLOSE_RESTART)
 
-    def _aside(self, coro: Coroutine[Any, Any, None]) -> None:
+    def _aside(self, say: Callable[[], Awaitable[None]]) -> None:
         """Send something without holding up who asked."""
-        task = asyncio.get_running_loop().create_task(_ignoring_disconnect(coro))
+        task = asyncio.get_running_loop().create_task(_ignoring_disconnect(say))
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
 
@@ -245,13 +246,17 @@ class Socket:
         for task in list(self._asides):
             task.cancel()
         if self._closing is not None:
-            closing = send({"type": "websocket.close", "code": self._closing})
-            await _ignoring_disconnect(asyncio.wait_for(closing, _CLOSE_S))
+            await _ignoring_disconnect(partial(self._say_closing, send, self._closing))
+
+    async def _say_closing(self, send: Send, code: int) -> None:
+        async with asyncio.timeout(_CLOSE_S):
+            await send({"type": "websocket.close", "code": code})
 
 
-async def _ignoring_disconnect(awaitable: Awaitable[None]) -> None:
-    """Await what may find the peer gone; there is nobody left to tell."""
+async def _ignoring_disconnect(say: Callable[[], Awaitable[None]]) -> None:
+    """Say what may find the peer gone; there is nobody left to tell. A task of it may be cancelled before its first
+    step, so what to await is made within it."""
     try:
-        await awaitable
+        await say()
     except (OSError, TimeoutError):
         return

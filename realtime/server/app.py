@@ -50,7 +50,15 @@ class Application:
 
 
 def _build(service: Service, settings: Settings, registry: CollectorRegistry, *, playground: bool) -> FastAPI:
-    app = FastAPI(title="realtime", version="1", lifespan=service.sessions.lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="realtime",
+        version="1",
+        lifespan=service.sessions.lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # It would name the scheme that the proxy in front uses towards us, not the one that the client used.
+        redirect_slashes=False,
+    )
     add_all_error_handlers(app)
     app.include_router(create_router(service))
     app.include_router(create_health(service, registry))

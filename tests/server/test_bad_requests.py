@@ -146,6 +146,15 @@ async def test_unknown_generation(server: RunningServer, generation: str) -> Non
     assert len({answer.body for answer in answers}) == 1
 
 
+@pytest.mark.parametrize("target", ["/v1/generations/", f"/v1/generations/{UNKNOWN}/events/", "/v1/models/", "/livez/"])
+async def test_nothing_is_redirected(server: RunningServer, target: str) -> None:
+    """A slash too many is no other way to write a route: a redirect would name a scheme it cannot know."""
+    answer = await get(server, target)
+    assert answer.status == 404
+    assert_problem(answer, "not_found")
+    assert "location" not in answer.headers
+
+
 @pytest.mark.parametrize("name", ["a%20b", "%00", "%0A", "c%0A", "a" * 129, "%C3%A9", "%ff", "a,b"])
 async def test_wrong_conversation(server: RunningServer, name: str) -> None:
     """A conversation that cannot be named is refused on each of its routes."""

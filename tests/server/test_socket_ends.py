@@ -1,6 +1,7 @@
 """How sockets and their observations end: nothing stays behind, and nothing is taken for the server's fault."""
 
 import asyncio
+import gc
 import json
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from realtime.cursor import Cursor
 from realtime.log import EventLog
 from realtime.observation import Observation
 from tests.support.http import start
+from tests.support.raw import SocketConnection
 from tests.support.server import RunningServer, serving
 from transports.asgi import Scope
 from transports.codec import Bye
@@ -102,3 +104,20 @@ async def test_a_goodbye_does_not_cancel_a_socket_that_is_ending() -> None:
         socket.say_bye()
         await serving_it
         assert log.observers == 0
+
+
+async def test_a_farewell_that_meets_a_peer_who_leaves_is_not_left_unsaid(recwarn: pytest.WarningsRecorder) -> None:
+    """Whichever comes first, and however few turns of the loop lie between them."""
+    for turns in range(8):
+        async with serving() as server:
+            sockets = [SocketConnection(server.address, "ws-json") for _ in range(8)]
+            for one in sockets:
+                await one.connect()
+                await one.command("ping")
+            for one in sockets:
+                one.transport.abort()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.application.service.farewell(5)
+    gc.collect()
+    assert [str(one.message) for one in recwarn] == []

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from transports.pulse import Pulse
+from transports.pulse import _AT_ONCE, Pulse
 
 
 class Member:
@@ -100,12 +100,37 @@ async def test_who_left_is_not_looked_after() -> None:
     assert len(pulse) == 0
 
 
+async def test_many_are_let_go_a_few_at_a_time() -> None:
+    """Others have their turns in between; and who leaves meanwhile is told nothing."""
+    pulse, loop = Pulse(send_deadline_s=0), asyncio.get_running_loop()
+    many = [Member() for _ in range(3 * _AT_ONCE)]
+    for member in many:
+        member.sending_since_s = loop.time() - 1
+        pulse.join(member)
+    seen, over = list[int](), asyncio.Event()
+
+    def note() -> None:
+        seen.append(sum(member.slow.is_set() for member in many))
+        if seen[-1] == _AT_ONCE:
+            pulse.leave(many[-1])
+        if seen[-1] < len(many) - 1:
+            loop.call_soon(note)
+        else:
+            over.set()
+
+    pulse._look(loop)
+    note()
+    await until(over)
+    assert {_AT_ONCE, 2 * _AT_ONCE, 3 * _AT_ONCE - 1} <= set(seen)
+    assert not many[-1].slow.is_set()
+
+
 async def test_an_empty_pulse_has_no_timer_and_begins_again() -> None:
     """An idle server has nothing to wake up for."""
     pulse = Pulse(heartbeat_s=0.02)
 
     def waiting() -> bool:
-        return pulse._timer is not None and not pulse._timer.cancelled()
+        return pulse._next is not None and not pulse._next.cancelled()
 
     assert not waiting()
     for _ in range(2):

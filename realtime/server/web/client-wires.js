@@ -24,7 +24,7 @@ export async function readNdjson(response, signal, sink) {
 export async function readSse(response, signal, sink) {
   await readLines(response.body, signal, (line) => {
     if (line.startsWith("data:")) sink.receive(JSON.parse(line.slice(5)));
-    else if (line.startsWith("retry:")) sink.retry(Number(line.slice(6)));
+    else if (/^retry: ?\d+$/.test(line)) sink.retry(Number(line.slice(6)));
   });
   throw broken();
 }
