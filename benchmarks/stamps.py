@@ -36,8 +36,12 @@ async def paced(rate: float, seconds: float) -> AsyncGenerator[str]:
     """Tokens at a steady rate. One that is late keeps the stamp of when it was due, and those after it catch up."""
     start = time.monotonic()
     for n in range(int(rate * seconds)):
-        due = start + n / rate
-        ahead = due - time.monotonic()
-        if ahead > 0:
-            await asyncio.sleep(ahead)
-        yield payload(int(due * 1_000_000))
+        yield await turn(start + n / rate)
+
+
+async def turn(due: float) -> str:
+    """Wait until then, and be the token that was due."""
+    ahead = due - time.monotonic()
+    if ahead > 0:
+        await asyncio.sleep(ahead)
+    return payload(int(due * 1_000_000))

@@ -53,7 +53,9 @@ class Frames:
             base: Number of the event before the first of them.
         """
         if after != self._after or upto != self._upto:
-            self._join(entries, base, after, upto)
+            self._joined = self._join(entries, base, after, upto)
+            self._after, self._upto = after, upto
+            self._enveloped.clear()
         if envelope is None:
             return self._joined
         enveloped = self._enveloped.get(envelope)
@@ -61,17 +63,19 @@ class Frames:
             enveloped = self._enveloped[envelope] = envelope(self._joined)
         return enveloped
 
-    def _join(self, entries: Sequence[Entry], base: int, after: int, upto: int) -> None:
+    def _join(self, entries: Sequence[Entry], base: int, after: int, upto: int) -> bytes:
         frame, epoch, frames = self._codec.frame, self._epoch, self._frames
+        if upto == after + 1 and after == self._start + len(frames):
+            # What nearly always happens: the newest event, for the first who asks.
+            frames.append(frame(epoch, entries[after - base]))
+            return self._codec.join(self._generation, frames[-1:])
         if after < self._start:
             frames[:0] = [frame(epoch, entry) for entry in entries[after - base : self._start - base]]
             self._start = after
         done = self._start + len(frames)
         if done < upto:
             frames.extend([frame(epoch, entry) for entry in entries[done - base : upto - base]])
-        self._joined = self._codec.join(self._generation, frames[after - self._start : upto - self._start])
-        self._after, self._upto = after, upto
-        self._enveloped.clear()
+        return self._codec.join(self._generation, frames[after - self._start : upto - self._start])
 
     def trim(self, base: int) -> None:
         """Let go of the frames up to `base`."""

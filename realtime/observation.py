@@ -103,16 +103,13 @@ class Observation:
 
     def moved(self) -> None:
         """See `Watcher`."""
-        if self._deliver is None or not self._delivered(self._deliver):
-            self._end_wait()
-
-    def _delivered(self, deliver: Callable[[], bool]) -> bool:
         try:
-            return deliver()
+            if self._deliver is not None and self._deliver():
+                return
         except Exception:
             # Other observers are waiting for their turn. This one's task will do the same and fail in its own name.
             _logger.debug("delivering to an observer failed", exc_info=True)
-            return False
+        self._end_wait()
 
     def wake(self, nudge: Nudge) -> None:
         """Make `changed` return. A goodbye outranks a heartbeat."""

@@ -11,6 +11,8 @@ from typing import Protocol
 
 # A turn of the loop costs about two deliveries; nobody else should wait for longer than a millisecond.
 _BATCH = 128
+# So few take no time that is worth a look at the clock.
+_FEW = 8
 # A round that takes longer than this takes at most this share of the time, and is at most this late.
 _LONG_S = 0.001
 _SHARE = 0.25
@@ -63,12 +65,13 @@ class Watchers:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._again = False
-        self._began_s = loop.time()
-        if len(self._watching) <= _BATCH:
+        if len(self._watching) <= _FEW:
             for watcher in tuple(self._watching):
                 watcher.moved()
-            self._end(loop)
+            self._lasted_s = 0.0
+            self._end()
         else:
+            self._began_s = loop.time()
             self._round, self._told = list(self._watching), 0
             self._tell_batch(loop)
 
@@ -82,10 +85,10 @@ class Watchers:
             loop.call_soon(self._tell_batch, loop)
         else:
             self._round = []
-            self._end(loop)
+            self._lasted_s = loop.time() - self._began_s
+            self._end()
 
-    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._lasted_s = loop.time() - self._began_s
+    def _end(self) -> None:
         self._telling = False
         if self._again:
             self.tell()

@@ -96,9 +96,15 @@ def json_line(value: object) -> bytes:
 
 def event_json(epoch: str, entry: Entry) -> bytes:
     """The flat JSON object of an event: its id, type and time, then its own fields."""
+    head, rest = json_parts(epoch, entry)
+    return head.encode() + rest
+
+
+def json_parts(epoch: str, entry: Entry) -> tuple[str, bytes]:
+    """The same in two parts, for a wire that has more to say before it: one string is made and encoded, not two."""
     kind = _TYPES[type(entry.event)]
     head = f'{{"id":"{epoch}-{entry.seq}",{kind},"at":{entry.at}'
-    return head.encode() + json_line(entry.event)[len(kind) + 1 :]
+    return head, json_line(entry.event)[len(kind) + 1 :]
 
 
 def event_msgpack(epoch: str, entry: Entry) -> bytes:

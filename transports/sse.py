@@ -10,7 +10,7 @@ import uvicorn
 
 from realtime.events import PHASES, Entry
 
-from .codec import Control, Position, event_json, json_line
+from .codec import Control, Position, json_line, json_parts
 
 # Importing sse-starlette replaces uvicorn's signal handler by one that cuts every open stream (its `sse.py`, end of
 # file). We want its formatter, not its opinion on shutdown; uvicorn is imported here for nothing else.
@@ -30,8 +30,9 @@ class Sse:
     breaks_on_failure = False
 
     def frame(self, epoch: str, entry: Entry, /) -> bytes:
-        head = f"id: {epoch}-{entry.seq}\nevent: {_TYPES[type(entry.event)]}\ndata: "
-        return head.encode() + event_json(epoch, entry) + b"\n\n"
+        head, rest = json_parts(epoch, entry)
+        lines = f"id: {epoch}-{entry.seq}\nevent: {_TYPES[type(entry.event)]}\ndata: {head}"
+        return lines.encode() + rest + b"\n\n"
 
     def join(self, generation: str, frames: Sequence[bytes], /) -> bytes:  # noqa: ARG002 - the stream names it
         return b"".join(frames)

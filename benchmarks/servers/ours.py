@@ -1,11 +1,12 @@
 """Our server, whole, with a provider that publishes at a steady rate once enough observers are there; 0 is at once."""
 
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from benchmarks.stamps import paced, until
+from benchmarks.stamps import turn, until
 from realtime.events import Text
 from realtime.policy import Deadlines
 from realtime.prompt import Prompt
@@ -37,9 +38,10 @@ class PacedProvider:
 
     async def _stream(self) -> AsyncGenerator[Batch]:
         await until(self._ready)
-        async with aclosing(paced(self._rate, self._seconds)) as tokens:
-            async for token in tokens:
-                yield (Text(token),)
+        # Not by way of `paced`: the bare loop has one generator for a stream of tokens, too.
+        start = time.monotonic()
+        for n in range(int(self._rate * self._seconds)):
+            yield (Text(await turn(start + n / self._rate)),)
         yield (Ended("stop"),)
 
 
