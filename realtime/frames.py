@@ -33,7 +33,18 @@ class Frames:
         start: Number of the event before the first one here.
     """
 
-    __slots__ = ("_after", "_codec", "_enveloped", "_epoch", "_frames", "_generation", "_joined", "_start", "_upto")
+    __slots__ = (
+        "_after",
+        "_codec",
+        "_envelope",
+        "_enveloped",
+        "_epoch",
+        "_frames",
+        "_generation",
+        "_joined",
+        "_start",
+        "_upto",
+    )
 
     def __init__(self, codec: Codec, generation: str, epoch: str, start: int) -> None:
         self._codec = codec
@@ -43,7 +54,8 @@ class Frames:
         self._frames: list[bytes] = []
         self._after = self._upto = -1
         self._joined = b""
-        self._enveloped: dict[Envelope, bytes] = {}
+        self._envelope: Envelope | None = None
+        self._enveloped = b""
 
     def slice(self, entries: Sequence[Entry], base: int, after: int, upto: int, envelope: Envelope | None) -> bytes:
         """The events past `after`, up to `upto`, as one piece.
@@ -54,14 +66,13 @@ class Frames:
         """
         if after != self._after or upto != self._upto:
             self._joined = self._join(entries, base, after, upto)
-            self._after, self._upto = after, upto
-            self._enveloped.clear()
+            self._after, self._upto, self._envelope = after, upto, None
         if envelope is None:
             return self._joined
-        enveloped = self._enveloped.get(envelope)
-        if enveloped is None:
-            enveloped = self._enveloped[envelope] = envelope(self._joined)
-        return enveloped
+        if envelope is not self._envelope:
+            # Of the last kind only: those who read one codec nearly all have one kind of connection.
+            self._enveloped, self._envelope = envelope(self._joined), envelope
+        return self._enveloped
 
     def _join(self, entries: Sequence[Entry], base: int, after: int, upto: int) -> bytes:
         frame, epoch, frames = self._codec.frame, self._epoch, self._frames
@@ -82,5 +93,5 @@ class Frames:
         del self._frames[: max(base - self._start, 0)]
         self._start = max(self._start, base)
         self._after = self._upto = -1
-        self._joined = b""
-        self._enveloped.clear()
+        self._joined = self._enveloped = b""
+        self._envelope = None

@@ -65,9 +65,13 @@ class Watchers:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._again = False
-        if len(self._watching) <= _FEW:
-            for watcher in tuple(self._watching):
-                watcher.moved()
+        watching = len(self._watching)
+        if watching <= _FEW:
+            if watching == 1:
+                next(iter(self._watching)).moved()
+            else:
+                for watcher in tuple(self._watching):
+                    watcher.moved()
             self._lasted_s = 0.0
             self._end()
         else:
