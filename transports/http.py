@@ -112,16 +112,16 @@ class HttpStream:
         finally:
             watcher.cancel()
 
-    async def run_on(self, short_way: ShortWay, ended: Callable[[], None]) -> None:
-        """Send the body by the short way, once the application has returned; then call `ended`."""
+    async def run_on(self, short_way: ShortWay) -> None:
+        """Send the body by the short way, once the application has returned."""
         self._short_way = short_way
         self.envelope = short_way.envelope(text=False)
-        short_way.gone = partial(self._leave, "disconnected")
-        try:
-            await self._run(short_way.send)
-        finally:
-            short_way.gone = None
-            ended()
+        gone = partial(self._leave, "disconnected")
+        short_way.gone = gone
+        if short_way.lost:
+            # Not at once: who came and left is to be noticed as both.
+            self._loop.call_soon(gone)
+        await self._run(short_way.send)
 
     async def _run(self, send: Send) -> None:
         self._send = send
@@ -131,16 +131,21 @@ class HttpStream:
             # Even an empty first write sends the headers: a client should know it is connected before there is a token.
             await self.write(self._codec.preamble(self._retry_ms))
             why = await self._serve_or_break()
-            if self.left is None:
-                self.left = why
-                if not self.broken:
-                    await send({"type": "http.response.body", "body": b""})
+            if self.left is None and not self.broken:
+                await self._end(send)
+            self.left = self.left or why
         except asyncio.CancelledError:
             # Ours when the client left or was too slow; anyone else's goes on.
             if self.left is None or self._task is None or self._task.uncancel():
                 raise
         finally:
             self._pulse.leave(self)
+
+    async def _end(self, send: Send) -> None:
+        """The end may have to wait for the peer like everything before it."""
+        self.sending_since_s = self._loop.time()
+        await send({"type": "http.response.body", "body": b""})
+        self.sending_since_s = None
 
     async def _serve_or_break(self) -> Leaving:
         try:

@@ -27,14 +27,9 @@ class _Held:
 
 
 class Observations:
-    """See the module.
+    """See the module."""
 
-    Args:
-        failed: Called when a pump failed in a way nobody foresaw.
-    """
-
-    def __init__(self, failed: Callable[[], None]) -> None:
-        self._failed = failed
+    def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
 
     def refuse_when_full(self, generation: str | None = None) -> None:
@@ -47,14 +42,18 @@ class Observations:
         """Keep an observation, so that it is closed whatever happens before it is pumped."""
         self._held[observation.log.meta.generation] = _Held(observation)
 
-    def pump(self, observation: Observation, pump: Pump) -> None:
-        """Serve a held observation in a task of its own."""
+    def pump(self, observation: Observation, pump: Pump, failed: Callable[[], None]) -> None:
+        """Serve a held observation in a task of its own.
+
+        Args:
+            failed: Called when it failed in a way nobody foresaw.
+        """
         generation = observation.log.meta.generation
         held = self._held[generation]
         held.pump = pump
-        held.task = asyncio.get_running_loop().create_task(self._run(held, pump), name=f"pump {generation}")
+        held.task = asyncio.get_running_loop().create_task(self._run(held, pump, failed), name=f"pump {generation}")
 
-    async def _run(self, held: _Held, pump: Pump) -> None:
+    async def _run(self, held: _Held, pump: Pump, failed: Callable[[], None]) -> None:
         """Not run at all when it is cancelled before its first step, so `drop` relies on nothing that is done here."""
         generation = held.observation.log.meta.generation
         why: Leaving = "disconnected"
@@ -64,7 +63,7 @@ class Observations:
             return
         except Exception:
             _logger.exception("observing %s failed", generation)
-            self._failed()
+            failed()
         finally:
             held.observation.close(why)
             if self._held.get(generation) is held:

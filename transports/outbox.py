@@ -1,7 +1,8 @@
 """What one socket sends: messages in the order they were written, and since when its peer has not read."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
@@ -33,9 +34,21 @@ class Outbox:
         self._codec = codec
         self._send = send
         self._pending = 0
+        self._replying: asyncio.Event | None = None
         self._kind: Literal["bytes", "text"] = "bytes" if codec.binary else "text"
         self._short_way = short_way
         self.envelope: Envelope | None = short_way.envelope(text=not codec.binary) if short_way is not None else None
+
+    @contextmanager
+    def reply_first(self) -> Iterator[None]:
+        """Hold the pumps back while the block lasts: what a command causes comes after its reply, and one that waits
+        for the peer, as they may, would else be overtaken."""
+        self._replying = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._replying.set()
+            self._replying = None
 
     async def write(self, data: bytes) -> None:
         """Send one message; waits while the peer does not read. Raises `OSError` when it has gone."""
@@ -46,12 +59,14 @@ class Outbox:
         """See `Sink`."""
         assert self._short_way is not None
         self.quiet_since_s = self._loop.time()
-        return self._short_way.put(data)
+        return self._replying is None and self._short_way.put(data)
 
     async def ready(self) -> None:
         """See `Sink`."""
         if self._short_way is not None:
             await self._waiting(self._short_way.drain())
+        while self._replying is not None:
+            await self._replying.wait()
 
     async def _waiting(self, step: Awaitable[None]) -> None:
         """Await something that ends when the peer reads."""

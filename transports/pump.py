@@ -81,6 +81,8 @@ class Pump:
         observation = self._observation
         await self._control(self._position())
         if self._options.replay == "merged":
+            if await self._lost_its_place():
+                return "too_slow"
             await self._send_merged()
         while not observation.done:
             await observation.changed(self._deliver if self._delivers else None)
@@ -185,11 +187,13 @@ class Pump:
     async def _lost_its_place(self) -> bool:
         """Tell it to begin again if what comes next is no longer kept; True when its wire has no words for that."""
         observation = self._observation
-        if observation.seq >= observation.log.trimmed:
-            return False
-        observation.reset, observation.seq = "trimmed", observation.log.trimmed
-        await self._control(self._position())
-        return self._codec.breaks_on_failure
+        lost = False
+        # Saying so may have to wait for the peer, and the log goes on.
+        while observation.seq < observation.log.trimmed:
+            lost = True
+            observation.reset, observation.seq = "trimmed", observation.log.trimmed
+            await self._control(self._position())
+        return lost and self._codec.breaks_on_failure
 
     async def _send_slice(self) -> None:
         observation = self._observation
@@ -209,9 +213,11 @@ class Pump:
         observation, sink = self._observation, self._sink
         if sink.envelope is None:
             await self._send_nonempty(observation.take(self._codec, count))
-        elif not sink.put(observation.take(self._codec, count, sink.envelope)):
-            # It was ready a moment ago, and nothing was written since.
-            raise ConnectionResetError
+            return
+        data = observation.take(self._codec, count, sink.envelope)
+        while not sink.put(data):
+            # It was ready a moment ago, but other pumps write to the same socket.
+            await sink.ready()
 
     def _most(self) -> int:
         """How many events the next slice may hold."""

@@ -21,14 +21,19 @@ class ShortWay(Protocol):
     Attributes:
         send: ASGI's, with nothing on the way.
         receive: The same.
-        rest: Set by the application: what goes on once it has returned.
         gone: Set by the application: called when the peer has gone.
+        lost: Whether it has gone already.
     """
 
     send: Send
     receive: Receive
-    rest: Callable[[], Awaitable[None]] | None
     gone: Callable[[], None] | None
+    lost: bool
+
+    def carry_on(self, rest: Callable[[], Awaitable[None]], ended: Callable[[], None]) -> None:
+        """Run `rest` once the application has returned. `ended` is called after it, or when the application did not
+        return but raised."""
+        ...
 
     def envelope(self, *, text: bool) -> Envelope | None:
         """What a slice must be put in, as text or bytes where messages are one or the other; None when this connection
@@ -40,7 +45,7 @@ class ShortWay(Protocol):
         ...
 
     async def drain(self) -> None:
-        """Return when the peer has read what waits for it, or has gone."""
+        """Return when the peer has read what waits for it. Raises `OSError` when it has gone."""
         ...
 
 
@@ -58,7 +63,10 @@ class Sink(Protocol):
         ...
 
     async def ready(self) -> None:
-        """Return when the peer reads. What is taken before that may wait in memory for as long as the peer likes."""
+        """Return when the peer reads. What is taken before that may wait in memory for as long as the peer likes.
+
+        Raises `OSError` when it has gone.
+        """
         ...
 
     async def write(self, data: bytes) -> None:

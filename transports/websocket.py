@@ -67,7 +67,7 @@ class Actions(Protocol):
 
 
 class Socket:
-    """One WebSocket, once its handshake was allowed: `open`, then `run` or `run_on`.
+    """One WebSocket, once its handshake was allowed: `open`, then `run`.
 
     Args:
         echo: The subprotocol to name in the handshake's answer; None when the client offered none.
@@ -87,7 +87,7 @@ class Socket:
         self._echo = echo
         self._pulse = pulse
         self._bye = bye
-        self._observations = Observations(lambda: self._close_with(CLOSE_INTERNAL))
+        self._observations = Observations()
         self._asides: set[asyncio.Task[None]] = set()
         self._closing: int | None = None
         self._ending = self._leaving = False
@@ -98,13 +98,6 @@ class Socket:
         """Accept the handshake."""
         await receive()
         await send({"type": "websocket.accept", "subprotocol": self._echo})
-
-    async def run_on(self, short_way: ShortWay, ended: Callable[[], None]) -> None:
-        """Serve the socket by the short way, once the application has returned; then call `ended`."""
-        try:
-            await self.run(short_way.receive, short_way.send, short_way)
-        finally:
-            ended()
 
     async def run(self, receive: Receive, send: Send, short_way: ShortWay | None = None) -> None:
         """Serve the socket until it is closed."""
@@ -156,9 +149,10 @@ class Socket:
                 await self._observations.drop(generation, "unobserved")
                 await outbox.ok(command.ref, generation=generation)
             case StopCommand(generation=generation):
-                log = await self._actions.stop(generation)
-                outcome = log.finished.outcome if log.finished is not None else None
-                await outbox.ok(command.ref, generation=generation, state=log.state, outcome=outcome)
+                with outbox.reply_first():
+                    log = await self._actions.stop(generation)
+                    outcome = log.finished.outcome if log.finished is not None else None
+                    await outbox.ok(command.ref, generation=generation, state=log.state, outcome=outcome)
             case PingCommand():
                 await outbox.ok(command.ref)
 
@@ -192,7 +186,7 @@ class Socket:
     def _pump(self, observation: Observation | None, options: ObserveOptions, outbox: Outbox) -> None:
         if observation is not None:
             pump = Pump(observation, self._codec, options, pulse=self._pulse, sink=outbox, bye=self._bye)
-            self._observations.pump(observation, pump)
+            self._observations.pump(observation, pump, partial(self._close_with, CLOSE_INTERNAL))
 
     # What the pulse sees, and does.
 

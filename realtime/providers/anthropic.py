@@ -40,6 +40,8 @@ class AnthropicProvider:
             http_client=anthropic.DefaultAioHttpClient(limits=limits(max_connections), follow_redirects=False),
             open_telemetry=False,
         )
+        # See `OpenAIProvider`.
+        self._create = self._client.messages.with_streaming_response.create
         self._models = ModelNames(self._list_models)
 
     def check(self, prompt: Prompt) -> None:
@@ -56,9 +58,8 @@ class AnthropicProvider:
         _output_config(prompt)
 
     def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
-        create = self._client.messages.with_streaming_response.create
         body = request_body(prompt)
-        return stream(lambda: create(**body, timeout=timeout(deadlines)), MessagesTranslator(), deadlines)
+        return stream(lambda: self._create(**body, timeout=timeout(deadlines)), MessagesTranslator(), deadlines)
 
     async def models(self) -> Sequence[str]:
         return await self._models.get()

@@ -44,6 +44,8 @@ class OpenAIProvider:
         if self._compatible:
             # The SDK takes them from the environment, and they are nobody else's business.
             self._client.organization = self._client.project = None
+        # Now, and not with the first request: the SDK imports what it needs for it on first use, for 20 ms.
+        self._create = self._client.chat.completions.with_streaming_response.create
         self._models = ModelNames(self._list_models)
 
     def check(self, prompt: Prompt) -> None:
@@ -51,9 +53,8 @@ class OpenAIProvider:
             raise RealtimeError("bad_request", f"This provider has no option {name}.", field=f"options.{name}")
 
     def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
-        create = self._client.chat.completions.with_streaming_response.create
         body = request_body(prompt, compatible=self._compatible)
-        return stream(lambda: create(**body, timeout=timeout(deadlines)), ChatTranslator(), deadlines)
+        return stream(lambda: self._create(**body, timeout=timeout(deadlines)), ChatTranslator(), deadlines)
 
     async def models(self) -> Sequence[str]:
         return await self._models.get()

@@ -48,9 +48,9 @@ class DeadlineProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
-        short_way, self._short_way = self._short_way, None
-        if short_way is not None and short_way.gone is not None:
-            short_way.gone()
+        if self._short_way is not None:
+            self._short_way.lose()
+            self._short_way = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -74,7 +74,15 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._disarm()
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            # Behind a response that is still being written: two protocols would write to one socket, and neither would
+            # hear of both ends.
+            self.transport.abort()
+            return
         super().handle_websocket_upgrade()
+        # The two keep each other, and uvicorn parts them only where a connection is lost.
+        self.parser = cast("Any", None)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._short_way = HttpShortWay(cycle)

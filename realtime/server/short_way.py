@@ -6,7 +6,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from realtime.frames import Envelope
 from transports.asgi import Receive, Scope, Send
-from transports.sink import SHORT_WAY, ShortWay
+from transports.sink import SHORT_WAY
 
 from .guard import App
 
@@ -37,17 +37,55 @@ def _message(head: int, data: bytes) -> bytes:
     return b"%c\x7f%b%b" % (head, size.to_bytes(8, "big"), data)
 
 
-class HttpShortWay:
-    """The short way of one response."""
+class CarryingOn:
+    """The half of a short way that is the same for both protocols: what goes on once the application has returned."""
 
-    __slots__ = ("_cycle", "gone", "receive", "rest", "send")
+    gone: Callable[[], None] | None = None
+    lost = False
+    _rest: Callable[[], Awaitable[None]] | None = None
+    _ended: Callable[[], None] | None = None
+
+    def carry_on(self, rest: Callable[[], Awaitable[None]], ended: Callable[[], None]) -> None:
+        """See `ShortWay`."""
+        self._rest, self._ended = rest, ended
+
+    @property
+    def carries_on(self) -> bool:
+        """Whether anything was left to be done."""
+        return self._rest is not None
+
+    async def run_rest(self) -> None:
+        """Do what was left to be done."""
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            await rest()
+
+    def end(self) -> None:
+        """Nothing goes on any more."""
+        ended, self._ended, self._rest, self.gone = self._ended, None, None, None
+        if ended is not None:
+            ended()
+
+    def lose(self) -> None:
+        """The peer has gone."""
+        self.lost = True
+        if self.gone is not None:
+            self.gone()
+
+
+class HttpShortWay(CarryingOn):
+    """The short way of one response."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self.send: Send = cycle.send  # type: ignore[assignment]  # uvicorn's types are narrower than ASGI's
         self.receive: Receive = cycle.receive  # type: ignore[assignment]
-        self.rest: Callable[[], Awaitable[None]] | None = None
-        self.gone: Callable[[], None] | None = None
+
+    def carry_on(self, rest: Callable[[], Awaitable[None]], ended: Callable[[], None]) -> None:
+        """See `ShortWay`."""
+        super().carry_on(rest, ended)
+        # uvicorn stops reading behind a long body and a pipelined request, and would not hear the peer leave.
+        self._cycle.flow.resume_reading()
 
     def envelope(self, *, text: bool) -> Envelope | None:  # noqa: ARG002 - bytes are bytes
         """See `ShortWay`."""
@@ -56,15 +94,18 @@ class HttpShortWay:
     def put(self, data: bytes) -> bool:
         """See `ShortWay`."""
         cycle = self._cycle
-        if cycle.flow.write_paused or cycle.disconnected:
+        if cycle.flow.write_paused or self.lost or cycle.response_complete:
             return False
         cycle.transport.write(data)
         return True
 
     async def drain(self) -> None:
         """See `ShortWay`."""
-        if self._cycle.flow.write_paused and not self._cycle.disconnected:
-            await self._cycle.flow.drain()
+        cycle = self._cycle
+        while cycle.flow.write_paused and not self.lost:
+            await cycle.flow.drain()
+        if self.lost or cycle.response_complete:
+            raise ConnectionResetError
 
 
 class WithShortWay:
@@ -75,7 +116,7 @@ class WithShortWay:
 
     __slots__ = ("_app", "_offered")
 
-    def __init__(self, app: App, offered: ShortWay) -> None:
+    def __init__(self, app: App, offered: CarryingOn) -> None:
         self._app = app
         self._offered = offered
 
@@ -85,12 +126,13 @@ class WithShortWay:
         extensions[SHORT_WAY] = offered
         try:
             await self._app(scope, receive, send)
+            extensions.clear()
+            if offered.carries_on:
+                _forget(scope)
+                await offered.run_rest()
         finally:
-            del extensions[SHORT_WAY]
-        rest, offered.rest = offered.rest, None
-        if rest is not None:
-            _forget(scope)
-            await rest()
+            extensions.clear()
+            offered.end()
 
 
 def _forget(scope: Scope) -> None:

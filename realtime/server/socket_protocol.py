@@ -6,7 +6,7 @@ for a handshake that was refused, and at `debug` logs every header and frame: ke
 """
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -14,7 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from realtime.frames import Envelope
 
-from .short_way import WithShortWay, binary_message, text_message
+from .short_way import CarryingOn, WithShortWay, binary_message, text_message
 
 # How long a peer that was told to go may still send.
 _LINGER_S = 1.0
@@ -24,14 +24,12 @@ _logger = logging.getLogger("realtime.sockets")
 _logger.setLevel(logging.WARNING)
 
 
-class SocketProtocol(WebSocketsSansIOProtocol):
+class SocketProtocol(CarryingOn, WebSocketsSansIOProtocol):
     """See the module. It is itself the short way of its connection (`transports.sink.ShortWay`)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.rest: Callable[[], Awaitable[None]] | None = None
-        self.gone: Callable[[], None] | None = None
-        self.app = WithShortWay(self.app, self)  # type: ignore[arg-type]  # an app like any
+        self.app = WithShortWay(self.app, self)
         self.logger = _logger
         self.conn.logger = _logger
         self.conn.debug = False
@@ -86,14 +84,33 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def put(self, data: bytes) -> bool:
         """See `ShortWay`."""
-        if self.close_sent or self.disconnected or not self.writable.is_set():
+        if self._over or not self.writable.is_set():
             return False
         self.transport.write(data)
         return True
 
     async def drain(self) -> None:
         """See `ShortWay`."""
-        await self.writable.wait()
+        # Whoever else waited may have written first, and there is no room again.
+        while not self.writable.is_set():
+            await self.writable.wait()
+        if self._over:
+            raise ClientDisconnected
+
+    @property
+    def _over(self) -> bool:
+        """Whether nothing may be written any more: not after a close frame, whoever wrote it."""
+        return self.close_sent or self.disconnected or self.transport.is_closing()
+
+    def handle_ping(self) -> None:
+        # In the same read as a frame that made no sense, whose answer was the last thing to be written.
+        if not self.close_sent:
+            super().handle_ping()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # It refers back to this.
+        self.app = _closed
 
     def _linger(self) -> None:
         """Close this direction and read on for a moment: closing both with bytes unread would send a reset."""
@@ -103,3 +120,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(_LINGER_S, self.transport.close)
+
+
+async def _closed(scope: Any, receive: Any, send: Any) -> None:
+    """In the place of an application that is not called any more."""

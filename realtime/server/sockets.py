@@ -41,7 +41,7 @@ class SocketRoute:
             if short_way is None:
                 await socket.run(receive, send)
             else:
-                short_way.rest = partial(socket.run_on, short_way, slot.keep())
+                short_way.carry_on(partial(socket.run, short_way.receive, short_way.send, short_way), slot.keep())
 
 
 class NoHandshake:

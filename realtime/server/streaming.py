@@ -114,7 +114,7 @@ class Streaming:
         if short_way is None:
             await stream.run(self._send, receive=self._receive)
         else:
-            short_way.rest = partial(stream.run_on, short_way, slot.keep())
+            short_way.carry_on(partial(stream.run_on, short_way), slot.keep())
 
     async def refuse(self, error: RealtimeError, wire: Codec) -> None:
         """Refuse an observer. Any other status than 200 closes an `EventSource` for good, so one that only came at a

@@ -55,6 +55,8 @@ class Peer:
         """See `Sink`."""
         self.waited += 1
         await self.reads.wait()
+        if self.gone:
+            raise ConnectionResetError
 
     async def write(self, data: bytes) -> None:
         """See `Sink`."""
