@@ -1,21 +1,17 @@
-"""`python -m benchmarks.plots <result.json>`: a bar chart of each benchmark, as `docs/plots/<benchmark>.svg`.
+"""A bar chart of each benchmark, as `docs/plots/<benchmark>.svg`; `publish.py` writes them.
 
 One panel a table, one bar a row; on the rows that a check bounds its floor is a line, its goal a dashed one. Where the
 values span more than thirtyfold the axis is logarithmic and says so. The colours follow the reader's scheme.
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from html import escape
-from itertools import groupby
-from pathlib import Path
 
 import msgspec
 
 from .report import Check, Figure, Row, Table, figure_text
 
-_TARGET = Path(__file__).parent.parent / "docs" / "plots"
 _WIDTH, _LABEL, _VALUE = 760, 205, 75
 _BAR, _STEP, _HEAD, _AXIS = 18, 26, 48, 30
 _SPAN = 30
@@ -124,15 +120,3 @@ def _said(value: Figure) -> str:
 
 def _text(x: float, y: float, said: str, kind: str = "", anchor: str = "start") -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:g}" text-anchor="{anchor}">{escape(said)}</text>'
-
-
-def main() -> None:
-    """Draw every benchmark of one result."""
-    result = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Result)
-    _TARGET.mkdir(parents=True, exist_ok=True)
-    for name, tables in groupby(result.tables, lambda table: table.name.partition(":")[0]):
-        (_TARGET / f"{name}.svg").write_text(drawing(name, list(tables), result), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

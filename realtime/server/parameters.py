@@ -23,7 +23,10 @@ def idempotency_key(scope: Scope) -> str | None:
     key = header(scope, b"idempotency-key")
     if key is not None and re.fullmatch(IDEMPOTENCY_KEY_FORM.strip("^$"), key, re.ASCII) is None:
         raise RealtimeError(
-            "bad_request", "Idempotency-Key is 1 to 255 printable ASCII characters.", field="Idempotency-Key", limit=255
+            "bad_request",
+            "Idempotency-Key is 1 to 255 printable ASCII characters without a space.",
+            field="Idempotency-Key",
+            limit=255,
         )
     return key
 
