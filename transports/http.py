@@ -56,8 +56,8 @@ class HttpStream:
     """
 
     __slots__ = (
-        "_codec", "_headers", "_leaving", "_loop", "_pulse", "_retry_ms", "_send", "_serve", "_short_way", "_target",
-        "_task", "broken", "envelope", "left", "quiet_since_s", "sending_since_s",
+        "_cancelled", "_codec", "_headers", "_leaving", "_loop", "_pulse", "_retry_ms", "_send", "_serve", "_short_way",
+        "_target", "_task", "broken", "envelope", "left", "quiet_since_s", "sending_since_s",
     )  # fmt: skip
 
     def __init__(
@@ -72,7 +72,7 @@ class HttpStream:
         self.broken = False
         self.envelope: Envelope | None = None
         self._target: Wakeable | None = None
-        self._leaving = False
+        self._leaving = self._cancelled = False
         self.quiet_since_s = 0.0
         self.sending_since_s: float | None = None
         self.left: Leaving | None = None
@@ -131,18 +131,19 @@ class HttpStream:
             # Even an empty first write sends the headers: a client should know it is connected before there is a token.
             await self.write(self._codec.preamble(self._retry_ms))
             why = await self._serve_or_break()
-            if self.left is None and not self.broken:
-                await self._end(send)
-            self.left = self.left or why
+            if self.left is None:
+                self.left = why
+                if not self.broken:
+                    await self._end(send)
         except asyncio.CancelledError:
             # Ours when the client left or was too slow; anyone else's goes on.
-            if self.left is None or self._task is None or self._task.uncancel():
+            if not self._cancelled or self._task is None or self._task.uncancel():
                 raise
         finally:
             self._pulse.leave(self)
 
     async def _end(self, send: Send) -> None:
-        """The end may have to wait for the peer like everything before it."""
+        """The end has to wait for the peer like everything before it, and no longer."""
         self.sending_since_s = self._loop.time()
         await send({"type": "http.response.body", "body": b""})
         self.sending_since_s = None
@@ -191,8 +192,12 @@ class HttpStream:
     def _leave(self, why: Leaving) -> None:
         if self.left is None:
             self.left = why
-            if self._task is not None:
-                self._task.cancel()
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self._cancelled:
+            self._cancelled = True
+            self._task.cancel()
 
     def beat(self) -> None:
         """A heartbeat is due."""
@@ -201,8 +206,9 @@ class HttpStream:
             self.target.wake("heartbeat")
 
     def too_slow(self) -> None:
-        """The peer has not read for longer than the send deadline."""
-        self._leave("too_slow")
+        """The peer has not read for longer than the send deadline; it may be the end that waits."""
+        self.left = "too_slow"
+        self._cancel()
 
     def say_bye(self) -> None:
         """Ask the client to leave and come back."""
