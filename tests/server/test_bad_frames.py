@@ -264,6 +264,17 @@ async def test_fatal_frame(server: RunningServer, case: str) -> None:
         assert await reader.read() == b""
 
 
+async def test_ping_behind_a_fatal_frame(server: RunningServer) -> None:
+    """In the same read it may be answered or not, but it is no fault of the server's."""
+    async with shaken(server.address, JSON) as (reader, writer):
+        writer.write(frame(TEXT, b"\xff\xfe") + frame(PING, b"hi"))
+        while (told := await read_frame(reader))[0] != CLOSE:
+            assert told == (10, b"hi")
+        assert close_code(told[1]) == 1007
+        writer.write(frame(CLOSE, told[1][:2]))
+        assert await reader.read() == b""
+
+
 async def test_exactly_the_limit(server: RunningServer) -> None:
     """A message of 64 KiB is read, also in pieces with a ping between them."""
     message = b'{"type":"ping"}'.ljust(65536)

@@ -411,3 +411,33 @@ async def test_a_reset_without_words_ends_it() -> None:
         pumped.peer.reads.set()
         assert await pumped.ended() == "too_slow"
         assert b"".join(pumped.peer.writes) == b"abcdef"
+
+
+async def test_merged_history_that_was_trimmed_while_the_position_waited_is_reset() -> None:
+    """What is joined then lacks its beginning, and the observer is told so first."""
+    log = make_log(letters("abcdef"), limit_bytes=None, retain="window")
+    async with pumping(log, replay="merged") as pumped:
+        pumped.peer.reads.clear()
+        await pumped.peer.until(1)
+        for event in letters("x" * 600):
+            log.append(event, 9)
+        log.trim(500)
+        log.append(DONE, 9)
+        pumped.peer.reads.set()
+        assert await pumped.ended() == "finished"
+        places = [(frame["cursor"], frame["reset"]) for frame in pumped.peer.frames if frame["type"] == "position"]
+        assert places == [("e-0", None), ("e-0", "trimmed")]
+        assert pumped.peer.types == ["position", "position", "text", "finished"]
+        assert pumped.peer.frames[2]["text"] == "x" * 108
+
+
+async def test_merged_history_that_was_trimmed_ends_one_without_words() -> None:
+    """As anywhere else in the stream."""
+    log = make_log(letters("abcdef"))
+    async with pumping(log, TEXT, replay="merged") as pumped:
+        # Its position is no write, so it has had no turn to wait in.
+        for event in letters("x" * 600):
+            log.append(event, 9)
+        log.trim(500)
+        assert await pumped.ended() == "too_slow"
+        assert pumped.peer.writes == []
