@@ -40,6 +40,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._deadline: asyncio.TimerHandle | None = None
         self._short_way: HttpShortWay | None = None
+        self._answering: RequestResponseCycle | None = None
         streaming = cast("asyncio.Transport", transport)
         streaming.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         super().connection_made(streaming)
@@ -51,6 +52,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._short_way is not None:
             self._short_way.lose()
             self._short_way = None
+        # uvicorn tells the newest request, which may be one that waits for its turn.
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+            self._answering = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -65,6 +71,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        running = self._answering
+        if running is not None and running.chunked_encoding and not running.response_complete:
+            # It would have its turn when the stream is over; until then nobody would read on, and hear the peer leave.
+            self.transport.abort()
+            return
         self._arm(self.body_deadline_s + _BODY_SLACK_S)
         super().on_headers_complete()
 
@@ -85,7 +96,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.parser = cast("Any", None)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._short_way = HttpShortWay(cycle)
+        self._answering, self._short_way = cycle, HttpShortWay(cycle)
         super()._start_asgi_task(cycle, WithShortWay(app, self._short_way))  # type: ignore[arg-type]  # an app like any
 
     def _arm(self, seconds: float) -> None:

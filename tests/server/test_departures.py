@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -188,13 +189,26 @@ def _in_one_read(size: int, writer: asyncio.StreamWriter, monkeypatch: pytest.Mo
     monkeypatch.setattr(DeadlineProtocol, "data_received", joined)
 
 
-async def test_one_that_leaves_behind_another_request() -> None:
+@both_ways
+async def test_one_that_leaves_behind_another_request(direct: bool) -> None:
     """It is noticed though uvicorn stops reading behind a request that came with it and waits for its turn."""
-    async with serving(**QUIET) as server:
+    async with serving(direct=direct, **QUIET) as server:
         async with connected(server.address) as (reader, writer):
             writer.write(b"".join(request_bytes(server.address, "GET", target) for target in (FOLLOW, "/livez")))
             await reader.readuntil(b"retry: 3000\n\n\r\n")
             assert server.application.service.open_streams == 1
+        await nothing_open(server)
+
+
+@both_ways
+async def test_a_request_behind_a_stream_is_not_waited_for(direct: bool) -> None:
+    """It would wait for as long as the stream lasts, and hide that the peer leaves; so the connection ends."""
+    async with serving(direct=direct, **QUIET) as server, connected(server.address) as (reader, writer):
+        writer.write(request_bytes(server.address, "GET", FOLLOW))
+        await reader.readuntil(b"retry: 3000\n\n\r\n")
+        writer.write(request_bytes(server.address, "GET", "/livez"))
+        with suppress(ConnectionResetError):
+            assert b"200 OK" not in await reader.read()
         await nothing_open(server)
 
 
