@@ -12,6 +12,7 @@ last heard and goes back to sleep.
 import asyncio
 import logging
 import math
+import traceback
 from collections.abc import Callable
 from typing import Literal
 
@@ -105,6 +106,10 @@ class Session:
         await self._over.wait()
         self._close()
         finished = self._conclude(self._inner)
+        if self._inner.done():
+            _let_go(self._inner)
+            # It refers back to this. One that does not end is kept, because nobody else may.
+            self._inner = None
         if await self._writer.seal(finished) == "won":
             return self._summarise(finished)
         return None
@@ -257,6 +262,15 @@ class Session:
             conversation=meta.conversation,
             metadata=meta.metadata,
         )
+
+
+def _let_go(inner: "asyncio.Task[Ended]") -> None:
+    """Empty the frames of what it failed with. A failure keeps its frames and they keep it, with the request and the
+    session, until a full collection; and under many failures those would come often."""
+    error = None if inner.cancelled() else inner.exception()
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 class _Presence:

@@ -140,6 +140,7 @@ class HttpStream:
             if not self._cancelled or self._task is None or self._task.uncancel():
                 raise
         finally:
+            self._task = None
             self._pulse.leave(self)
 
     async def _end(self, send: Send) -> None:

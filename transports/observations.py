@@ -65,6 +65,8 @@ class Observations:
             _logger.exception("observing %s failed", generation)
             failed()
         finally:
+            # A task that was cancelled keeps its frames, which keep this.
+            held.task = held.pump = None
             held.observation.close(why)
             if self._held.get(generation) is held:
                 del self._held[generation]
@@ -81,8 +83,9 @@ class Observations:
             return
         held.observation.close(why)
         if held.task is not None:
-            held.task.cancel()
-            await asyncio.wait({held.task})
+            task, held.task = held.task, None
+            task.cancel()
+            await asyncio.wait({task})
 
     async def close(self, why: Leaving) -> None:
         """End them all."""

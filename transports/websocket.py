@@ -114,6 +114,7 @@ class Socket:
         finally:
             self._pulse.leave(self)
             await self._end(send)
+            self._task = self._outbox = None
 
     async def _read(self, receive: Receive, outbox: Outbox) -> None:
         while True:

@@ -79,6 +79,8 @@ class MemoryWriter:
         if self.log.finished is not None:
             return "closed"
         self.log.append(finished, self._now_ms())
+        # Whoever drove this and this would keep each other.
+        self._on_stop = None
         self._ended(self.log)
         return "won"
 

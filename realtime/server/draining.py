@@ -21,8 +21,8 @@ _logger = logging.getLogger("realtime")
 
 # A second signal means it.
 _HURRY_S = 5.0
-# How many collections of the middle generation make a full one, instead of 10: one for some seven million objects.
-_FULL_COLLECTIONS = 1000
+# How many collections of the middle generation make a full one, instead of 10: one for every 700,000 objects kept.
+_FULL_COLLECTIONS = 100
 # What one who reads slowly, or asked for a slow pace, may take for the rest of what has ended; it is nowhere else.
 _FAREWELL_S = 30.0
 
@@ -48,8 +48,8 @@ class DrainingServer(uvicorn.Server):
         # stream for 150 ms.
         gc.collect()
         gc.freeze()
-        # And with 200 generations there are 70,000 more, where it takes 50 ms and finds nothing: what runs here is let
-        # go by reference counts.
+        # And with 200 generations there are 70,000 more, where it takes 50 ms and finds next to nothing: what runs here
+        # is let go by reference counts.
         gc.set_threshold(*self._collect[:2], _FULL_COLLECTIONS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's form

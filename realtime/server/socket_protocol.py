@@ -109,8 +109,9 @@ class SocketProtocol(CarryingOn, WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        # It refers back to this.
+        # Both refer back to themselves: the application to this, the library's parser to its connection.
         self.app = _closed
+        self.conn.parser.close()
 
     def _linger(self) -> None:
         """Close this direction and read on for a moment: closing both with bytes unread would send a reset."""
