@@ -21,8 +21,8 @@ _logger = logging.getLogger("realtime")
 
 # A second signal means it.
 _HURRY_S = 5.0
-# How many collections of the middle generation make a full one, instead of 10: one for every 700,000 objects kept.
-_FULL_COLLECTIONS = 100
+# How many collections of the middle generation make a full one, instead of 10: one for some seven million objects.
+_FULL_COLLECTIONS = 1000
 # What one who reads slowly, or asked for a slow pace, may take for the rest of what has ended; it is nowhere else.
 _FAREWELL_S = 30.0
 
