@@ -12,7 +12,6 @@ last heard and goes back to sleep.
 import asyncio
 import logging
 import math
-import traceback
 from collections.abc import Callable
 from typing import Literal
 
@@ -265,11 +264,15 @@ class Session:
 
 
 def _let_go(inner: "asyncio.Task[Ended]") -> None:
-    """Empty the frames of what it failed with. A failure keeps its frames and they keep it, with the request and the
-    session, until a full collection; and under many failures those would come often."""
+    """Part what it failed with from its frames. They keep each other, with the request and the session, until a full
+    collection; and under many failures those would come often.
+
+    The frames themselves are left alone: a generator's failure may come from another task of its own, which goes on,
+    and to clear the frame of one that is suspended is to close it.
+    """
     error = None if inner.cancelled() else inner.exception()
     while error is not None:
-        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
         error = error.__context__
 
 

@@ -14,8 +14,7 @@ class Leavable(Protocol):
 
 
 class Slot:
-    """One place among the streams and sockets that may be open at once; free again when its
-    block is left, or later if it is kept.
+    """One place among the streams and sockets that may be open at once; free when its block is left, or later if kept.
 
     Args:
         released: Called when it is.

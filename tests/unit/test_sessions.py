@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -14,7 +14,8 @@ from realtime.hooks import FirstEvent, Hooks, Record
 from realtime.log import EventLog
 from realtime.policy import Deadlines
 from realtime.prompt import Message, Prompt
-from realtime.providers.base import Batch, Ended
+from realtime.providers.base import Batch, Ended, Provider
+from realtime.providers.generator import GeneratorProvider
 from realtime.sessions import Session
 
 from .logs import STARTED, make_meta
@@ -29,7 +30,7 @@ class Running:
     def __init__(
         self,
         writer: Writer,
-        provider: ScriptedProvider,
+        provider: Provider,
         *,
         deadlines: Deadlines | None = None,
         grace_s: float | None = None,
@@ -320,3 +321,28 @@ async def test_timings_are_in_the_terminal_event() -> None:
     assert isinstance(finished, Finished)
     assert finished.timings.first_event_ms is None
     assert finished.timings.duration_ms >= 0
+
+
+async def test_a_failure_that_came_from_another_task_leaves_that_alone() -> None:
+    """What it failed with is parted from its frames, and the task that goes on behind it is not closed."""
+    failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    goes_on = asyncio.Event()
+
+    async def helping() -> str:
+        try:
+            int("forwarded")
+        except ValueError as error:
+            failing.set_exception(error)
+        await goes_on.wait()
+        return "went on"
+
+    async def agent(prompt: Prompt) -> AsyncIterator[str]:
+        yield "a"
+        await failing
+
+    _, writer = await make_writer()
+    task = asyncio.create_task(helping())
+    summary = await Running(writer, GeneratorProvider(agent)).end()
+    assert summary.outcome == "failed"
+    goes_on.set()
+    assert await task == "went on"
