@@ -8,6 +8,7 @@ from realtime.frames import Envelope
 from transports.asgi import Receive, Scope, Send
 from transports.sink import SHORT_WAY
 
+from .first_write import FirstWrite
 from .guard import App
 
 
@@ -78,6 +79,7 @@ class HttpShortWay(CarryingOn):
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
+        self._first_write = FirstWrite(cycle)
         self.send: Send = cycle.send  # type: ignore[assignment]  # uvicorn's types are narrower than ASGI's
         self.receive: Receive = cycle.receive  # type: ignore[assignment]
 
@@ -98,6 +100,11 @@ class HttpShortWay(CarryingOn):
             return False
         cycle.transport.write(data)
         return True
+
+    def end(self) -> None:
+        """See `CarryingOn`."""
+        super().end()
+        self._first_write.flush()
 
     async def drain(self) -> None:
         """See `ShortWay`."""
