@@ -26,6 +26,8 @@ _GRAIN_MIB = 0.25
 # RSS may grow by so much an hour; of a shorter time than this the samples are those of the last caches being filled.
 RSS_MIB_PER_HOUR = 1.0
 _LEAST_MEASURED_S = 90.0
+# More than that between the least and the most that was resident, as a share of it, hides any slope.
+_SWING = 0.1
 
 
 def settings(upstream: ForgetfulUpstream, ended_s: float) -> dict[str, object]:
@@ -97,7 +99,7 @@ async def soak(plan: Plan) -> Result:
         after = await counts_at_rest(churn, upstream, before)
     judged.close()
     judged.findings += server.errors
-    judged.findings += [*grown(before, after), *_growing(samples)]
+    judged.findings += [*grown(before, after), *growing(samples)]
     return Result(judged.findings, samples, before, after, load, churn.rate, judged)
 
 
@@ -186,11 +188,19 @@ def grown(before: Counts, after: Counts) -> list[str]:
     return [f"{name}: {was} at rest before the load, {now} after it" for name, was, now in pairs if now > was]
 
 
-def _growing(samples: Sequence[tuple[float, Counts]]) -> list[str]:
+def growing(samples: Sequence[tuple[float, Counts]]) -> list[str]:
+    """What the samples say against the memory of a steady state: that it grows, or that they cannot tell."""
     rss, hours = rss_drift(samples), samples[-1][0] / 3600
-    if samples[-1][0] < _LEAST_MEASURED_S or rss.within(RSS_MIB_PER_HOUR + _GRAIN_MIB / hours):
+    if samples[-1][0] < _LEAST_MEASURED_S:
         return []
-    return [f"RSS grows by {rss.slope * 3600:.2f} MiB an hour; the samples tell it to {rss.noise * 7200:.2f}"]
+    resident = [counts.rss_bytes / _MIB for _, counts in samples]
+    least, most = min(resident), max(resident)
+    found = []
+    if most - least > _SWING * rss.level:
+        found.append(f"RSS swings between {least:.1f} and {most:.1f} MiB, which hides whether it grows")
+    if not rss.within(RSS_MIB_PER_HOUR + _GRAIN_MIB / hours):
+        found.append(f"RSS grows by {rss.slope * 3600:.2f} MiB an hour; the samples tell it to {rss.noise * 7200:.2f}")
+    return found
 
 
 def rss_drift(samples: Sequence[tuple[float, Counts]]) -> Drift:

@@ -1,14 +1,17 @@
 """The soak in small, and what it measures with; `python -m tests.faults.soak` is the long one."""
 
+import math
 import random
+from collections.abc import Callable
 
 import pytest
 
 from tests.history.rows import Append, Close, Open, Received, Settled, canonical
 
 from .drift import drift
+from .inspected import Counts
 from .judged import Judged
-from .soaking import Plan, soak
+from .soaking import Plan, growing, soak
 
 END = canonical({"type": "finished", "outcome": "completed"})
 _HOUR_S = 3600.0
@@ -40,6 +43,27 @@ def test_growth_is_found_under_wobble_and_spikes() -> None:
     found = drift(samples)
     assert found.slope * _HOUR_S == pytest.approx(2, abs=0.2)
     assert not found.within(1.0)
+
+
+def _resident(mib: Callable[[float], float]) -> list[tuple[float, Counts]]:
+    """Half an hour of samples of a server that holds so many MiB at a time."""
+    return [(at, Counts(at / 2, int(mib(at) * 2**20), 9, 20, 2, 10**6)) for at in range(0, 1800, 5)]
+
+
+@pytest.mark.parametrize(
+    ("mib", "said"),
+    [
+        (lambda _: 140.0, []),
+        (lambda at: 140.0 + at / 200, ["RSS grows by 18.00"]),
+        (lambda at: 140.0 + 30 * math.sin(at / 90), ["RSS swings between 110"]),
+    ],
+    ids=["flat", "growing", "swinging"],
+)
+def test_memory_that_is_not_steady_is_found(mib: Callable[[float], float], said: list[str]) -> None:
+    """Growth, and a swing so wide that no growth could be told."""
+    found = growing(_resident(mib))
+    assert len(found) == len(said)
+    assert all(finding.startswith(begins) for finding, begins in zip(found, said, strict=True))
 
 
 def _history(judged: Judged) -> None:
