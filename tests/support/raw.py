@@ -170,7 +170,7 @@ class SocketConnection:
         """Send a command while nothing is observed; its reply."""
         await self.send(kind, ref, **fields)
         (frame,) = await self.receive()
-        while frame.type == "heartbeat":
+        while frame.value["type"] == "heartbeat":
             # The socket was quiet for so long before a busy server came to the command.
             (frame,) = await self.receive()
         assert frame.value["ref"] == ref, frame
