@@ -6,6 +6,8 @@ is no drop policy, no hand-over between history and live, and nothing an observe
 """
 
 import asyncio
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -77,6 +79,8 @@ class EventLog:
         self._phase: Phase = "new"
         self._base = 0
         self._entries: list[Entry] = []
+        # What `appended_bytes` was after each of them.
+        self._ends = array("Q")
         self._frames: dict[Codec, Frames] = {}
         self._watchers = Watchers()
         self._readers: dict[object, int | None] = {}
@@ -143,12 +147,15 @@ class EventLog:
         Args:
             frame_bytes: What an event's frame takes beside its payload.
         """
-        size = 0
-        for index in range(max(after - self._base, 0), len(self._entries)):
-            size += self._entries[index].event.size() + frame_bytes
-            if size > most_bytes:
-                return max(self._base + index, after + 1)
-        return self.head
+        first, ends = max(after - self._base, 0), self._ends
+        most = self._bytes_before(first) + first * frame_bytes + most_bytes
+        # A search and no sum: one who joins late would pay for each event of the log.
+        fits = bisect_right(range(len(ends)), most, first, key=lambda index: ends[index] + (index + 1) * frame_bytes)
+        return min(max(self._base + fits, after + 1), self.head)
+
+    def _bytes_before(self, index: int) -> int:
+        """Payload of everything that was ever appended before that entry."""
+        return self._ends[index - 1] if index else self.appended_bytes - self.payload_bytes
 
     def holds(self, cursor: Cursor) -> Literal["branch", "trimmed"] | None:
         """Say why nothing can be continued from `cursor`, or None when everything after it is here."""
@@ -283,6 +290,7 @@ class EventLog:
         self.appended_bytes += size
         self._phase = phase
         self._entries.append(Entry(self.head + 1, at, event))
+        self._ends.append(self.appended_bytes)
         if isinstance(event, Finished):
             self.finished = event
             self._rest_when_unread()
@@ -306,15 +314,13 @@ class EventLog:
 
     def trim_bytes(self, most_bytes: int, upto: int) -> None:
         """Let go of the oldest events until the payload fits, but of none after `upto`."""
-        size, count = self.payload_bytes, 0
-        while size > most_bytes and self._base + count < upto:
-            size -= self._entries[count].event.size()
-            count += 1
-        self._cut(count)
+        # The first entry after which no more than that has been appended.
+        count = bisect_left(self._ends, self.appended_bytes - most_bytes) + 1 if self.payload_bytes > most_bytes else 0
+        self._cut(max(min(count, upto - self._base), 0))
 
     def _cut(self, count: int) -> None:
-        self.payload_bytes -= sum(entry.event.size() for entry in self._entries[:count])
-        del self._entries[:count]
+        self.payload_bytes = self.appended_bytes - self._bytes_before(count)
+        del self._entries[:count], self._ends[:count]
         self._base += count
         for frames in self._frames.values():
             frames.trim(self._base)
