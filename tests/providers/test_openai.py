@@ -21,7 +21,8 @@ from realtime.prompt import (
     ToolCallPart,
 )
 from realtime.providers.base import Ended
-from realtime.providers.openai import OpenAIProvider, request_body
+from realtime.providers.chat_request import request_body
+from realtime.providers.openai import OpenAIProvider
 
 from ..upstream import RESET, STALL, Pause, Reply, Upstream, chat
 from .heard import HELLO, hear
