@@ -45,6 +45,7 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         max_tokens: Of the answer; the provider's own limit without it.
         stop: Texts that end the answer where they would begin.
         tools: What the model may call.
+        provider_tools: Tools the provider itself runs, each an object with a `type`, as that provider's own API has it.
         response_format: Without it the answer is text.
         options: What this provider alone understands.
         conversation: A name of the caller's choosing for generations that belong together; it stores no history.
@@ -64,6 +65,7 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     top_p: Annotated[float, Limit(gt=0, le=1)] | None = None
     stop: Annotated[tuple[Annotated[str, Limit(min_length=1, max_length=256)], ...], Limit(max_length=16)] = ()
     tools: Annotated[tuple[Tool, ...], Limit(max_length=128)] = ()
+    provider_tools: Annotated[tuple[dict[str, Any], ...], Limit(max_length=32)] = ()
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
     response_format: JsonFormat | None = None
     options: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -108,6 +110,7 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
             top_p=self.top_p,
             stop=self.stop,
             tools=self.tools,
+            provider_tools=self.provider_tools,
             tool_choice=self.tool_choice,
             response_format=self.response_format,
             options=self.options,

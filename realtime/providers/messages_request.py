@@ -7,7 +7,7 @@ import anthropic
 import msgspec
 
 from ..errors import RealtimeError
-from ..prompt import Message, NamedTool, Prompt, ReasoningPart, TextPart, ToolCallPart
+from ..prompt import Message, NamedTool, Part, Prompt, ReasoningPart, TextPart, ToolCallPart
 
 # The API demands a limit. This one fits every model it serves, and an answer to a question asked without thought.
 _MAX_TOKENS = 4096
@@ -82,7 +82,7 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
     return [block for part in message.content if (block := _block(part)) is not None]
 
 
-def _block(part: TextPart | ReasoningPart | ToolCallPart) -> dict[str, Any] | None:
+def _block(part: Part) -> dict[str, Any] | None:
     """One content block; None for what the API refuses: empty text, and reasoning that it did not seal itself."""
     match part:
         case TextPart():
