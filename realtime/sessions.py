@@ -12,7 +12,7 @@ last heard and goes back to sleep.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import msgspec
@@ -27,8 +27,6 @@ from .providers.base import Batch, Ended, Provider
 
 _logger = logging.getLogger("realtime")
 
-# A generator that never awaits still lets the rest of the server run this often.
-_YIELD_BATCHES = 64
 # What a provider's stream may take to close once it was interrupted; user code may swallow a cancellation.
 _CLOSE_S = 5.0
 # How often, at the most, a session looks at its deadlines.
@@ -78,9 +76,11 @@ class Session:
         self._hooks = hooks
         self._presence = _Presence(grace_s, lambda: ask_stop("disconnect"))
         self._cause: Stop | Expired | None = None
+        self._ended: Ended | None = None
         self._inner: asyncio.Task[Ended] | None = None
         self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._now = asyncio.get_running_loop().time
         self._began = self._heard = 0.0
         self._first_event_ms: int | None = None
         self._usage: Usage | None = None
@@ -95,9 +95,8 @@ class Session:
         Returns:
             Its summary when this session's terminal event ended the log, else None.
         """
-        loop = asyncio.get_running_loop()
-        self._began = self._heard = loop.time()
-        self._inner = loop.create_task(self._drive(), name=f"drive {self.log.meta.generation}")
+        self._began = self._heard = self._now()
+        self._inner = asyncio.get_running_loop().create_task(self._drive(), name=f"drive {self.log.meta.generation}")
         self._inner.add_done_callback(self._inner_over)
         self._watch()
         if self._cause is not None:
@@ -125,7 +124,7 @@ class Session:
 
     def _cancel(self, inner: "asyncio.Task[Ended]") -> None:
         inner.cancel()
-        self._arm(asyncio.get_running_loop().time() + _CLOSE_S, self._give_up)
+        self._arm(self._now() + _CLOSE_S, self._give_up)
 
     def _inner_over(self, inner: "asyncio.Task[Ended]") -> None:
         """Wake the outer task; look at the exception, which nobody else will after a give-up."""
@@ -139,37 +138,37 @@ class Session:
         self._over.set()
 
     async def _drive(self) -> Ended:
-        prompt, writer, loop = self._prompt, self._writer, asyncio.get_running_loop()
+        prompt, writer = self._prompt, self._writer
         writer.append(Attempt(n=1, provider=self._alias, model=prompt.model))
         self._prelude = (self.log.head, self.log.appended_bytes)
-        batches = 0
         async with self._provider.open(prompt, self._deadlines) as stream:
-            async for batch in stream:
-                ended = self._take(batch)
-                if ended is not None:
-                    return ended
-                # Until the log has room it is not the provider who is silent.
-                self._heard = math.inf
-                await writer.room()
-                self._heard = loop.time()
-                batches += 1
-                if batches % _YIELD_BATCHES == 0:
-                    await asyncio.sleep(0)
-        raise RealtimeError("upstream_truncated")
+            await stream.run(self._take)
+        if self._ended is None:
+            raise RealtimeError("upstream_truncated")
+        return self._ended
 
-    def _take(self, batch: Batch) -> Ended | None:
+    def _take(self, batch: Batch) -> Awaitable[None] | None:
         append = self._writer.append
-        ended = None
         for item in batch:
             if isinstance(item, Ended):
-                ended = item
+                self._ended = item
             elif isinstance(item, Usage):
                 self._usage = item
             else:
                 append(item)
                 if self._first_event_ms is None:
                     self._note_first()
-        return ended
+        waiting = self._writer.room()
+        if waiting is not None:
+            return self._wait(waiting)
+        self._heard = self._now()
+        return None
+
+    async def _wait(self, room: Awaitable[None]) -> None:
+        """Until the log has room it is not the provider who is silent."""
+        self._heard = math.inf
+        await room
+        self._heard = self._now()
 
     def _note_first(self) -> None:
         self._first_event_ms = self._elapsed_ms()
@@ -177,20 +176,20 @@ class Session:
 
     def _watch(self) -> None:
         """Find the deadline that is next, and interrupt when one has passed."""
-        loop, limits = asyncio.get_running_loop(), self._deadlines
+        limits = self._deadlines
         pending = [(self._began + limits.total_s, Expired("timeout_total"))]
         if self._first_event_ms is None:
             pending.append((self._began + limits.first_event_s, Expired("timeout_first_event")))
         else:
             pending.append((self._heard + limits.idle_s, Expired("timeout_idle")))
         due, cause = min(pending, key=lambda pair: pair[0])
-        if due <= loop.time():
+        if due <= self._now():
             self._interrupt(cause)
         else:
             # The first content may come at any time and bring a nearer deadline with it; looking at least once per
             # idle period finds it no later than one period after it passed its start. A caller who asks for a period
             # of a nanosecond does not get a core for it.
-            now = loop.time()
+            now = self._now()
             self._arm(max(min(due, now + limits.idle_s), now + _LEAST_WATCH_S), self._watch)
 
     def _arm(self, at: float, callback: Callable[[], None]) -> None:
@@ -239,7 +238,7 @@ class Session:
         return deltas if size <= deltas * _BYTES_PER_DELTA else -(-size // _BYTES_PER_TOKEN)
 
     def _elapsed_ms(self) -> int:
-        return int((asyncio.get_running_loop().time() - self._began) * 1000)
+        return int((self._now() - self._began) * 1000)
 
     def _summarise(self, finished: Finished) -> Summary:
         meta = self.log.meta

@@ -5,7 +5,7 @@ A session holds a Writer and nothing else of the bus; observers hold an `EventLo
 it becomes visible in the `EventLog` when it is in the log of record. In memory the two are the same moment.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -59,8 +59,8 @@ class Writer(Protocol):
         """
         ...
 
-    async def room(self) -> None:
-        """Return when the log can take more; at once unless a bound is reached."""
+    def room(self) -> Awaitable[None] | None:
+        """None while the log can take more; where a bound is reached, what is to be awaited before that."""
         ...
 
     async def seal(self, finished: Finished) -> SealResult:

@@ -1,7 +1,7 @@
 """The one hand that writes a log in memory: append and visible are the same moment."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -56,11 +56,14 @@ class MemoryWriter:
             self._trim(self._window)
         return seq
 
-    async def room(self) -> None:
-        if self._window is not None:
-            while self._is_full(self._window):
-                await self.log.wait_moved()
-                self._trim(self._window)
+    def room(self) -> Awaitable[None] | None:
+        window = self._window
+        return self._wait_for_room(window) if window is not None and self._is_full(window) else None
+
+    async def _wait_for_room(self, window: Retention) -> None:
+        while self._is_full(window):
+            await self.log.wait_moved()
+            self._trim(window)
 
     def _trim(self, window: Retention) -> None:
         """Let go of what is beyond the window, but of nothing that a reader still needs."""

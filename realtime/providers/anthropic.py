@@ -1,6 +1,7 @@
 """Messages, as Anthropic speaks it, through the official SDK."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 import anthropic
 
@@ -41,7 +42,7 @@ class AnthropicProvider:
     def check(self, prompt: Prompt) -> None:
         check(prompt)
 
-    def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
+    def open(self, prompt: Prompt, deadlines: Deadlines) -> AbstractAsyncContextManager[ProviderStream]:
         body = request_body(prompt)
         return stream(lambda: self._create(**body, timeout=timeout(deadlines)), MessagesTranslator(), deadlines)
 

@@ -1,6 +1,7 @@
 """Chat Completions, as OpenAI and everyone compatible with it speaks it, through the official SDK."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 import openai
 
@@ -47,7 +48,7 @@ class OpenAIProvider:
     def check(self, prompt: Prompt) -> None:
         check(prompt)
 
-    def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
+    def open(self, prompt: Prompt, deadlines: Deadlines) -> AbstractAsyncContextManager[ProviderStream]:
         body = request_body(prompt, compatible=self._compatible)
         return stream(lambda: self._create(**body, timeout=timeout(deadlines)), ChatTranslator(), deadlines)
 

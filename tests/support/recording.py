@@ -5,7 +5,7 @@ sockets) shows as a difference between what was written and what was read.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -83,8 +83,8 @@ class _RecordingWriter:
         self._note(event)
         return seq
 
-    async def room(self) -> None:
-        await self._writer.room()
+    def room(self) -> Awaitable[None] | None:
+        return self._writer.room()
 
     async def seal(self, finished: Finished) -> SealResult:
         result = await self._writer.seal(finished)
