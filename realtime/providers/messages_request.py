@@ -1,13 +1,17 @@
-"""A prompt as Anthropic's Messages API has it."""
+"""A prompt as Anthropic's Messages API has it.
 
-from collections.abc import Sequence
+What has no place in this wire is left out of what is sent: refusals, which here are the API's words and not the
+model's; what another provider reasoned or ran; and what an answer held for people.
+"""
+
 from typing import Any
 
 import anthropic
-import msgspec
 
 from ..errors import RealtimeError
-from ..prompt import Message, NamedTool, Part, Prompt, ReasoningPart, TextPart, ToolCallPart
+from ..prompt import NamedTool, Prompt
+from .messages_limits import check_limits
+from .messages_turns import blocks_of, result_of, shortened
 
 # The API demands a limit. This one fits every model it serves, and an answer to a question asked without thought.
 _MAX_TOKENS = 4096
@@ -16,21 +20,17 @@ _TOOL_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
 def check(prompt: Prompt) -> None:
-    """Refuse what this API cannot do.
+    """Refuse what this API cannot do, and what it is known to answer with 400.
 
     Raises:
-        RealtimeError: `bad_request` naming the field.
+        RealtimeError: `bad_request` or `too_large`, naming the field.
     """
     for name in prompt.options:
         raise RealtimeError("bad_request", f"This provider has no option {name}.", field=f"options.{name}")
     for name in ("temperature", "top_p"):
         if getattr(prompt, name) is not None:
             raise RealtimeError("bad_request", f"Anthropic's API takes no {name} any more.", field=name)
-    for index, message in enumerate(prompt.messages):
-        for part in () if isinstance(message.content, str) else message.content:
-            if isinstance(part, ToolCallPart) and not isinstance(_parsed(part.arguments), dict):
-                field = f"messages[{index}].content"
-                raise RealtimeError("bad_request", f"The arguments of call {part.call} are no object.", field=field)
+    check_limits(prompt)
     _output_config(prompt)
 
 
@@ -38,69 +38,36 @@ def request_body(prompt: Prompt) -> dict[str, Any]:
     """The request as the Messages API has it."""
     body: dict[str, Any] = {
         "model": prompt.model,
-        "messages": _messages(prompt.messages),
+        "messages": _messages(prompt),
         "max_tokens": prompt.max_tokens or _MAX_TOKENS,
         "stream": True,
     }
+    tools = [
+        {"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in prompt.tools
+    ]
     optional = {
-        "system": prompt.system,
+        "system": prompt.system or None,
         "stop_sequences": list(prompt.stop) or None,
-        "tools": [
-            {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
-            for tool in prompt.tools
-        ]
-        or None,
+        "tools": [*tools, *prompt.provider_tools] or None,
         "tool_choice": _tool_choice(prompt.tool_choice),
         "output_config": _output_config(prompt),
     }
     return body | {name: value for name, value in optional.items() if value is not None}
 
 
-def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Turns as the API has them: results of one turn's calls belong in one user message."""
-    sent: list[dict[str, Any]] = []
-    results: list[dict[str, Any]] = []
-    for message in messages:
-        if message.role != "tool":
-            results = []
-            sent.append({"role": message.role, "content": _content(message)})
-            continue
-        if not results:
-            sent.append({"role": "user", "content": results})
-        results.append(_tool_result(message))
-    return sent
-
-
-def _tool_result(message: Message) -> dict[str, Any]:
-    result = {"type": "tool_result", "tool_use_id": message.call, "content": _content(message)}
-    return result | {"is_error": True} if message.is_error else result
-
-
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    if isinstance(message.content, str):
-        return message.content
-    return [block for part in message.content if (block := _block(part)) is not None]
-
-
-def _block(part: Part) -> dict[str, Any] | None:
-    """One content block; None for what the API refuses: empty text, and reasoning that it did not seal itself."""
-    match part:
-        case TextPart():
-            return {"type": "text", "text": part.text} if part.text else None
-        case ToolCallPart():
-            return {"type": "tool_use", "id": part.call, "name": part.name, "input": _parsed(part.arguments)}
-        case ReasoningPart(redacted=str(data)):
-            return {"type": "redacted_thinking", "data": data}
-        case ReasoningPart(signature=str(signature)):
-            return {"type": "thinking", "thinking": part.text, "signature": signature}
-    return None
-
-
-def _parsed(arguments: str) -> Any:
-    try:
-        return msgspec.json.decode(arguments or "{}")
-    except msgspec.DecodeError:
-        return None
+def _messages(prompt: Prompt) -> list[dict[str, Any]]:
+    """Turns as the API has them: roles alternate, and the results of one turn's calls begin the user's next."""
+    turns: list[tuple[str, list[dict[str, Any]]]] = []
+    for message in prompt.messages:
+        role = "assistant" if message.role == "assistant" else "user"
+        unfinished = message is prompt.messages[-1]
+        blocks = [result_of(message)] if message.role == "tool" else blocks_of(message, unfinished=unfinished)
+        if turns and turns[-1][0] == role:
+            turns[-1][1].extend(blocks)
+        elif blocks:
+            # Else it is an answer of which nothing has a place here.
+            turns.append((role, blocks))
+    return [{"role": role, "content": shortened(blocks)} for role, blocks in turns]
 
 
 def _tool_choice(choice: str | NamedTool | None) -> dict[str, Any] | None:

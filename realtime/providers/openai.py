@@ -46,7 +46,7 @@ class OpenAIProvider:
         self._models = ModelNames(self._list_models)
 
     def check(self, prompt: Prompt) -> None:
-        check(prompt)
+        check(prompt, compatible=self._compatible)
 
     def open(self, prompt: Prompt, deadlines: Deadlines) -> AbstractAsyncContextManager[ProviderStream]:
         body = request_body(prompt, compatible=self._compatible)

@@ -48,7 +48,7 @@ def test_an_earlier_turn_can_be_sent_back_whole() -> None:
         ('[{"role":"user"}]', "messages[0].content"),
         ('[{"role":"tool","content":"a"}]', "messages[0].call"),
         ('[{"role":"user","content":"a","call":"c"}]', "messages[0].call"),
-        ('[{"role":"user","content":[{"type":"tool_call","call":"c","name":"f"}]}]', "messages[0].content"),
+        ('[{"role":"user","content":[{"type":"tool_call","call":"c","name":"f"}]}]', "messages[0].content[0]"),
         (
             '[{"role":"system","content":[{"type":"text","text":"s"}]},{"role":"user","content":"a"}]',
             "messages[0].content",
