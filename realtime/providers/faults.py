@@ -131,9 +131,9 @@ def from_in_band(error: Any) -> RealtimeError:
     return _noted(_by_name(error), "in the stream", *_names(error))
 
 
-def from_garbage(what: str, data: bytes) -> RealtimeError:
+def from_garbage(what: str, data: bytes = b"") -> RealtimeError:
     """The error for bytes that are none of the provider's protocol; `what` is our sentence about them."""
-    return _noted(RealtimeError("upstream_protocol", what), f"{what} ({len(data)} bytes)")
+    return _noted(RealtimeError("upstream_protocol", what), f"{what} ({len(data)} bytes)" if data else what)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

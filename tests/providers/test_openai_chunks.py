@@ -131,18 +131,18 @@ async def test_citations_and_parts(upstream: Upstream, provider: OpenAIProvider)
 
 
 async def test_parts_of_the_wire_without_a_type_here(upstream: Upstream, provider: OpenAIProvider) -> None:
-    """Images, audio, unknown annotations and content that is no part at all are passed on or left out, not fatal."""
+    """Pictures of no form we know, other annotations and content that is no part are passed on or left out."""
     steps = [
         chat.chunk({"content": ["?", {"type": "text", "text": "so"}]}),
         chat.chunk({"annotations": [{"type": "file_citation"}]}),
-        chat.chunk({"images": [{"type": "image_url"}], "audio": {"id": "a"}}),
+        chat.chunk({"images": [{"type": "image_url"}], "audio": [1]}),
     ]
     upstream.reply = Reply([*steps, *chat.text()])
     assert (await hear(provider)).events == [
         Text("so"),
         Extra("annotation", {"type": "file_citation"}),
-        Extra("images", [{"type": "image_url"}]),
-        Extra("audio", {"id": "a"}),
+        Extra("images", {"type": "image_url"}),
+        Extra("audio", [1]),
     ]
 
 
@@ -201,9 +201,14 @@ async def test_usage_that_is_none(upstream: Upstream, provider: OpenAIProvider) 
 
 
 async def test_other_choices_are_not_ours(upstream: Upstream, provider: OpenAIProvider) -> None:
-    """One choice is asked for; a server that sends more is heard for the first."""
-    second = {"index": 1, "delta": {"content": "other"}, "finish_reason": "length"}
+    """One choice is asked for: an empty second one is nothing, and one with words in it a failure that says so."""
+    second = {"index": 1, "delta": {}, "finish_reason": "length"}
     upstream.reply = Reply([chat.event(chat.envelope([second])), *chat.text("x")])
     heard = await hear(provider)
-    assert heard.events == [Text("x")]
-    assert heard.ended == [Ended("stop", "stop")]
+    assert (heard.events, heard.ended) == ([Text("x")], [Ended("stop", "stop")])
+    second["delta"] = {"content": "other"}
+    upstream.reply = Reply([chat.event(chat.envelope([second])), *chat.text("x")])
+    heard = await hear(provider)
+    assert (heard.code, heard.ended) == ("upstream_protocol", [])
+    assert heard.error is not None
+    assert "second choice" in heard.error.message
