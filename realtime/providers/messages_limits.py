@@ -6,7 +6,7 @@ from collections import Counter
 from ..errors import RealtimeError
 from ..prompt import FilePart, ImagePart, NamedTool, Part, Prompt, TextPart, ToolCallPart
 from .call_order import check_calls
-from .messages_turns import blocks_of, decoded_arguments
+from .messages_blocks import blocks_of, decoded_arguments
 
 # "image exceeds 10 MB maximum", of its base64. It was 5 MB until 2026, and may still be for some models.
 _IMAGE_CHARS = 10 * 1024 * 1024

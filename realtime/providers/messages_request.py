@@ -10,8 +10,8 @@ import anthropic
 
 from ..errors import RealtimeError
 from ..prompt import NamedTool, Prompt
+from .messages_blocks import blocks_of, result_of, shortened
 from .messages_limits import check_limits
-from .messages_turns import blocks_of, result_of, shortened
 
 # The API demands a limit. This one fits every model it serves, and an answer to a question asked without thought.
 _MAX_TOKENS = 4096

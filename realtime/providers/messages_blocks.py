@@ -84,10 +84,10 @@ def _block(part: Part, names: dict[str, str]) -> dict[str, Any] | None:
 
 
 def _reasoning_block(part: ReasoningPart) -> dict[str, Any] | None:
-    """None for what the API did not seal itself."""
+    """None for what the API did not seal itself: its seals are base64, and other providers' are marked with a colon."""
     if part.redacted is not None:
         return {"type": "redacted_thinking", "data": part.redacted}
-    if part.signature is not None:
+    if part.signature is not None and ":" not in part.signature:
         return {"type": "thinking", "thinking": part.text, "signature": part.signature}
     return None
 
