@@ -24,6 +24,7 @@ from .responses_wire import (
     decode_response,
     decode_usage,
 )
+from .unknown import count
 from .upstream import Item
 
 # Of a response that is incomplete.
@@ -50,11 +51,8 @@ class ResponsesTranslator:
         self.response_id: str | None = None
         self.sequence: int | None = None
         self._seen = -1
-        self._outputs = Outputs()
-
-    @property
-    def unknown(self) -> dict[str, int]:
-        return self._outputs.unknown
+        self.unknown: dict[str, int] = {}
+        self._outputs = Outputs(self.unknown)
 
     def resume(self) -> None:
         """What comes next is another connection's: what was seen already may come again, and is skipped."""
@@ -169,7 +167,7 @@ class ResponsesTranslator:
         if not kind and content:
             raise from_garbage("The provider sent an event that is no Responses event.", data)
         if kind not in PASSED_ON:
-            self._outputs.count_unknown(kind)
+            count(self.unknown, kind)
         if content:
             batch.append(Extra(kind, content))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..events import Extra, Reasoning, Refusal, Source, Text
+from .lenient import passed_on
 from .responses_wire import OutputItem
 from .upstream import Item
 
@@ -67,7 +68,7 @@ class MessagePart:
 
     def cite(self, annotation: Any, batch: list[Item]) -> None:
         self._cited += 1
-        batch.append(_source(annotation, self._number))
+        batch.append(_source(passed_on(annotation), self._number))
 
     def cite_missing(self, annotations: list[Any], batch: list[Item]) -> None:
         for annotation in annotations[self._cited :]:
@@ -77,7 +78,7 @@ class MessagePart:
         """Pass on a part of a type that is not known here; False when that was done before."""
         if not self._said.add_missing(kind):
             return False
-        batch.append(Extra(kind, part))
+        batch.append(Extra(kind, passed_on(part)))
         return True
 
 

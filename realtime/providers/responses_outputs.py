@@ -1,18 +1,17 @@
 """The output items of one answer, in the making: which event is about which, and what each has said."""
 
-from itertools import count
+import itertools
 from typing import Any
 
 import msgspec
 
 from ..events import Extra
+from .lenient import passed_on
 from .responses_items import MessagePart, ReasoningItem
 from .responses_tools import KINDS, OUTPUTS, Call, result
 from .responses_wire import ITEMS_PASSED_ON, OutputItem, ResponseEvent, decode_item
+from .unknown import count
 from .upstream import Item
-
-# Kinds that are counted apart; a server that invents a name for each event is counted in one.
-_MOST_KINDS = 64
 
 
 class Output(msgspec.Struct):
@@ -34,17 +33,19 @@ class Output(msgspec.Struct):
 class Outputs:
     """All output items of an answer.
 
+    Args:
+        unknown: Where types of items and parts are counted that are not known here.
+
     Attributes:
         refused: The model has said that it will not answer.
         asks: There is something for the caller to do: a call to run, or to approve.
-        unknown: How often each type of event, item or part came that is not known here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unknown: dict[str, int]) -> None:
         self.refused = self.asks = False
-        self.unknown: dict[str, int] = {}
+        self._unknown = unknown
         self._outputs: dict[int, Output] = {}
-        self._numbers = count()
+        self._numbers = itertools.count()
         self._ids: dict[str, str] = {}
 
     def about(self, said: ResponseEvent, kind: str) -> Output:
@@ -105,7 +106,7 @@ class Outputs:
             case {"type": "reasoning_text", "text": str(text)}:
                 self.reasoning(output).whole_text("content", index, text, batch)
             case {"type": str(kind)} if whole and self.part(output, index).pass_on(kind, part, batch):
-                self.count_unknown(kind)
+                count(self._unknown, kind)
 
     def make_good(self, given: list[Any], batch: list[Item]) -> None:
         """Pass on what only the whole response has, if it numbers its items as the stream did.
@@ -126,11 +127,6 @@ class Outputs:
             if output.call is not None:
                 output.call.close(output.item, batch, whole=whole)
                 self._note(output)
-
-    def count_unknown(self, kind: str) -> None:
-        if kind not in self.unknown and len(self.unknown) >= _MOST_KINDS:
-            kind = "other"
-        self.unknown[kind] = self.unknown.get(kind, 0) + 1
 
     def _announced(self, said: ResponseEvent, item: OutputItem) -> Output:
         """The item of an event that brings one. Some servers give all of them the same index."""
@@ -164,8 +160,8 @@ class Outputs:
         # An approval is for the caller to give, as the result of a call is.
         self.asks = self.asks or kind == "mcp_approval_request"
         if kind not in ITEMS_PASSED_ON:
-            self.count_unknown(kind)
-        batch.append(Extra(kind, given))
+            count(self._unknown, kind)
+        batch.append(Extra(kind, passed_on(given)))
 
     def _note(self, output: Output) -> None:
         self.asks = self.asks or (output.call is not None and output.call.awaited)

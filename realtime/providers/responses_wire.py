@@ -12,7 +12,7 @@ import msgspec
 from ..events import Usage
 from .event_stream import ServerEvent
 from .faults import from_garbage
-from .upstream import tolerant_json
+from .lenient import any_json, passed_on, tolerant_json
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -187,7 +187,7 @@ def decode_event(event: ServerEvent) -> ResponseEvent:
 def _decode_odd(data: bytes) -> ResponseEvent:
     try:
         value = msgspec.json.decode(tolerant_json(data))
-    except (ValueError, RecursionError):
+    except ValueError:
         value = None
     if not isinstance(value, dict):
         raise from_garbage("The provider sent an event that is no Responses event.", data)
@@ -203,8 +203,9 @@ def decode_response(said: ResponseEvent) -> Response:
         return salvaged(value if isinstance(value, dict) else {}, Response)
 
 
-def decode_item(value: Any) -> OutputItem | None:
+def decode_item(given: Any) -> OutputItem | None:
     """An output item, or as much of it as can be read; None for what is none."""
+    value = passed_on(given)
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         return None
     return salvaged(value, OutputItem)
@@ -248,5 +249,4 @@ def decode_usage(raw: msgspec.Raw) -> Usage | None:
 
 def content_of(data: bytes) -> dict[str, Any]:
     """What an event holds beside its envelope."""
-    value = msgspec.json.decode(tolerant_json(data))
-    return {name: held for name, held in value.items() if name not in _ENVELOPE}
+    return {name: held for name, held in any_json(data).items() if name not in _ENVELOPE}
