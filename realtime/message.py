@@ -19,6 +19,8 @@ from .events import (
     ToolArguments,
     ToolCall,
 )
+from .prompt import Message as Turn
+from .strict import convert
 
 
 class Message(msgspec.Struct):
@@ -33,6 +35,14 @@ class Message(msgspec.Struct):
     role: str
     content: list[dict[str, Any]]
     text: str
+
+    def turn(self) -> Turn:
+        """The same as a turn of the next prompt; a client sends back `role` and `content` as they are.
+
+        Raises:
+            RealtimeError: `bad_request` when it calls a tool by a name or an id that no request may have.
+        """
+        return convert({"role": self.role, "content": self.content}, Turn)
 
 
 class Assembler:

@@ -138,7 +138,9 @@ def _file_name(part: FilePart) -> str:
 
 
 def _call(part: ToolCallPart) -> dict[str, Any]:
-    return {"id": part.call, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
+    # A tool without arguments may have been called without any text, and templates of open models parse it.
+    function = {"name": part.name, "arguments": part.arguments or "{}"}
+    return {"id": part.call, "type": "function", "function": function}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_images_and_documents() -> None:
 def test_an_earlier_turn_goes_back_as_it_was() -> None:
     """Sealed reasoning is first and unchanged; what the API did not seal, and blank text, are left out."""
     sealed = (ReasoningPart("hm", signature="seal"), ReasoningPart("unsealed"), ReasoningPart(redacted="xyz"))
-    foreign = ReasoningPart("hm", signature="openai:rs_1:AAAA")
+    foreign = ReasoningPart("hm", signature="responses:rs_1:AAAA")
     turn = (*sealed, foreign, TextPart("c"), TextPart("\n\n"), RefusalPart("no"), SourcePart("https://a.example"))
     calls = (ToolCallPart("a", "add", '{"n":1}'), ToolCallPart("b", "add", ""))
     body = sent(
