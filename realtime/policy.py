@@ -39,6 +39,10 @@ class Deadlines(msgspec.Struct, frozen=True):
             values[f"{name}_s"] = limit if value is None else value
         return Deadlines(**values)
 
+    def within(self, other: "Deadlines") -> "Deadlines":
+        """The shorter of the two, each."""
+        return Deadlines(*map(min, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
+
 
 class Policy(msgspec.Struct, frozen=True):
     """Server-wide rules for starting generations.

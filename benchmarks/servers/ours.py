@@ -52,7 +52,8 @@ def main() -> None:
     settings = Settings(**given)
     application = Application(settings, env={})
     sessions = application.sessions
-    sessions.providers["paced"] = PacedProvider(rate, seconds, lambda: sessions.statistics().observers >= observers)
+    provider = PacedProvider(rate, seconds, lambda: sessions.statistics().observers >= observers)
+    sessions.catalogue.add("paced", provider)
     create_server(application).run(sockets=[listen(settings)])
 
 

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from realtime.attempts import RetryRules
 from realtime.bus.base import Claim, Writer
 from realtime.bus.memory import MemoryBus, Retention
+from realtime.catalogue import Catalogue
+from realtime.deployments import Deployment
 from realtime.errors import RealtimeError
 from realtime.events import AnyEvent, Finished, Reasoning, StoppedBy, Summary, Text, Usage
-from realtime.hooks import FirstEvent, Hooks, Record
+from realtime.hooks import AttemptEnded, FirstEvent, Hooks, Record
 from realtime.log import EventLog
 from realtime.policy import Deadlines
 from realtime.prompt import Message, Prompt
@@ -38,11 +41,11 @@ class Running:
         self.log = writer.log
         self.records: list[Record] = []
         self.asked: asyncio.Queue[StoppedBy] = asyncio.Queue()
+        # A second try is what tests/unit/test_attempts.py is about.
+        catalogue = Catalogue({"demo": [Deployment(provider, alias="demo")]}, retries=RetryRules(attempts=1))
         self.session = Session(
             writer,
-            provider,
-            PROMPT,
-            alias="demo",
+            catalogue.attempts("demo/default", PROMPT),
             deadlines=deadlines or Deadlines(),
             grace_s=grace_s,
             hooks=Hooks([self.records.append]),
@@ -82,7 +85,7 @@ async def test_a_complete_stream_completes() -> None:
     assert summary.usage == usage
     assert summary.events == 6
     assert provider.closed.is_set()
-    assert [type(record) for record in running.records] == [FirstEvent]
+    assert [type(record) for record in running.records] == [FirstEvent, AttemptEnded]
 
 
 async def test_an_end_without_the_terminal_event_is_a_failure() -> None:
