@@ -1,6 +1,7 @@
 """A prompt: what its parts may be, and what it counts."""
 
 import base64
+import binascii
 
 import pytest
 from hypothesis import given
@@ -76,6 +77,21 @@ def test_media_that_are_not_what_they_say(part: ImagePart | FilePart, field: str
     assert (caught.value.code, caught.value.error.field) == ("bad_request", field)
     for sent in (part.url, part.data):
         assert not sent or sent not in str(caught.value)
+
+
+@given(st.text("Aa0+/=-_ é", max_size=9) | st.binary(max_size=9).map(lambda data: base64.b64encode(data).decode()))
+def test_base64_is_what_decodes(data: str) -> None:
+    """What is looked at without decoding it is right where strict decoding is."""
+    try:
+        fits = bool(binascii.a2b_base64(data, strict_mode=True))
+    except ValueError:
+        fits = False
+    try:
+        check_media(ImagePart(data=data, media_type="image/png"), "p")
+    except RealtimeError:
+        assert not fits
+    else:
+        assert fits
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5))
