@@ -15,7 +15,7 @@ from .faults import from_garbage, from_in_band
 from .lenient import any_json, passed_on, tolerant_json
 from .messages_content import Blocks, source
 from .messages_usage import Cost
-from .messages_wire import DELTAS, EVENTS, REASONS, Delta, Event, decode_event
+from .messages_wire import DELTAS, EVENTS, MAX_REASON, REASONS, Delta, Event, decode_event
 from .unknown import count
 from .upstream import Item
 
@@ -95,7 +95,8 @@ class MessagesTranslator:
 
     def _end_message(self, said: Event, batch: list[Item]) -> None:
         delta = said.delta or _NO_DELTA
-        self._stop_reason = delta.stop_reason or self._stop_reason
+        if delta.stop_reason:
+            self._stop_reason = delta.stop_reason[:MAX_REASON]
         if delta.stop_details:
             _explain(delta.stop_details, batch)
         if delta.container:

@@ -37,6 +37,8 @@ FAILURES = {
     "abort": "upstream_truncated",
 }
 
+# Characters of a reason in the provider's words, which are one word.
+MAX_REASON = 100
 # Tokens. What is negative or beyond what anyone can count is no figure.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 

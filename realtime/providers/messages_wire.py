@@ -34,6 +34,8 @@ EVENTS = frozenset(
 )
 DELTAS = frozenset({"text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"})
 
+# Characters of a reason in the provider's words, which are one word.
+MAX_REASON = 100
 # Tokens. What is negative or beyond what anyone can count is no figure.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 # Of a content block; no answer has a million of them.

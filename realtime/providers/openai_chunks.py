@@ -18,6 +18,7 @@ from .chat_wire import (
     EMPTY,
     FAILURES,
     KNOWN_KEYS,
+    MAX_REASON,
     NOTHING,
     REASONS,
     Choice,
@@ -124,7 +125,7 @@ class ChatTranslator:
         if word in FAILURES:
             raise RealtimeError(FAILURES[word])
         self._calls.finish(batch)
-        self.ended = Ended(self._reason(REASONS.get(word, "other")), native)
+        self.ended = Ended(self._reason(REASONS.get(word, "other")), native[:MAX_REASON])
         if self._usage is not None:
             # It came early and it may be all there is.
             batch.append(msgspec.structs.replace(self._usage, estimated=False))
@@ -173,8 +174,8 @@ def _refuse_listed_error(data: bytes) -> None:
     """Gemini's compatible endpoint puts an error into a list."""
     with suppress(ValueError):
         match any_json(data):
-            case [{"error": error}]:
-                raise from_in_band(error)
+            case [{"error": _}] as listed:
+                raise from_in_band(listed)
 
 
 def _refuse_content(choice: Choice) -> None:
