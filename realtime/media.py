@@ -83,8 +83,6 @@ def _check_data(data: str, media_type: str, field: str) -> None:
 
 def _is_base64(data: str) -> bool:
     """Without decoding it, which takes four times as long: 50 ms for 20 MiB."""
-    if not data.isascii() or len(data) % 4:
-        return False
-    raw = data.encode()
+    raw = data.encode("ascii", "replace")
     rest = raw.translate(None, _ALPHABET)
-    return rest in {b"", b"=", b"=="} and raw.endswith(rest)
+    return len(raw) % 4 == 0 and rest in {b"", b"=", b"=="} and raw.endswith(rest)

@@ -40,9 +40,8 @@ def check_limits(prompt: Prompt) -> None:
 def _check_tools(prompt: Prompt) -> None:
     names = Counter([tool.name for tool in prompt.tools])
     names.update(name for tool in prompt.provider_tools if isinstance(name := tool.get("name"), str))
-    for name, count in names.items():
-        if count > 1:
-            raise RealtimeError("bad_request", f"{count} tools are called {name[:64]}.", field="tools")
+    if any(count > 1 for count in names.values()):
+        raise RealtimeError("bad_request", "Two tools have one name.", field="tools")
     choice = prompt.tool_choice
     if choice == "required" and not (prompt.tools or prompt.provider_tools):
         raise RealtimeError("bad_request", "tool_choice needs tools.", field="tool_choice")

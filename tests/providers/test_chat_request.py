@@ -156,6 +156,7 @@ def call(ident: str = "a") -> Message:
         ((USER,), {"tool_choice": "auto"}, "tool_choice"),
         ((USER, call()), {}, "messages[1].content[0]"),
         ((USER, call(), USER), {}, "messages[1].content[0]"),
+        ((USER, call(), USER, Message("tool", "1", call="a")), {}, "messages[1].content[0]"),
         ((USER, call(), Message("tool", "1", call="b")), {}, "messages[2].call"),
         ((USER, Message("tool", "1", call="a")), {}, "messages[1].call"),
         ((USER, Message("assistant", (ToolCallPart("a", "f"),) * 2)), {}, "messages[1].content[1].call"),

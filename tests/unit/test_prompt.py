@@ -61,6 +61,7 @@ def test_media_in_one_place(part: ImagePart | FilePart) -> None:
         (ImagePart(data="AP_-", media_type="image/png"), "p.data"),
         (ImagePart(data="AP8=AP8=", media_type="image/png"), "p.data"),
         (ImagePart(data="ÄP8=", media_type="image/png"), "p.data"),
+        (ImagePart(data="\ud800P8=", media_type="image/png"), "p.data"),
         (FilePart(data=DATA, media_type="text/plain"), "p.data"),
         (FilePart(data=DATA, media_type="pdf"), "p.media_type"),
         (FilePart(data=DATA, media_type="application/pdf; x=y"), "p.media_type"),
@@ -77,6 +78,12 @@ def test_media_that_are_not_what_they_say(part: ImagePart | FilePart, field: str
     assert (caught.value.code, caught.value.error.field) == ("bad_request", field)
     for sent in (part.url, part.data):
         assert not sent or sent not in str(caught.value)
+
+
+def test_a_data_url_is_told_where_it_belongs() -> None:
+    """It is the form that other APIs take."""
+    with pytest.raises(RealtimeError, match="send its base64 in data, with media_type"):
+        check_media(ImagePart(url=f"DATA:image/png;base64,{DATA}"), "p")
 
 
 @given(st.text("Aa0+/=-_ é", max_size=9) | st.binary(max_size=9).map(lambda data: base64.b64encode(data).decode()))
