@@ -46,6 +46,7 @@ class OpenAIResponsesProvider:
         background: bool = False,
         max_connections: int = 1000,
     ) -> None:
+        self._compatible = base_url is not None
         url, credentials = split_credentials(base_url or _OPENAI_URL)
         self._client = openai.AsyncOpenAI(
             api_key=api_key or _NO_KEY,
@@ -54,7 +55,7 @@ class OpenAIResponsesProvider:
             default_headers={"Accept-Encoding": "identity", **credentials},
             http_client=openai.DefaultAioHttpClient(limits=limits(max_connections), follow_redirects=False),
         )
-        if base_url is not None:
+        if self._compatible:
             # The SDK takes them from the environment, and they are nobody else's business.
             self._client.organization = self._client.project = None
         # Now, and not with the first request: the SDK imports what it needs for it on first use.
@@ -66,7 +67,7 @@ class OpenAIResponsesProvider:
         self._plain: set[str] = set()
 
     def check(self, prompt: Prompt) -> None:
-        check(prompt)
+        check(prompt, compatible=self._compatible)
 
     def open(self, prompt: Prompt, deadlines: Deadlines) -> AbstractAsyncContextManager[ProviderStream]:
         translator = ResponsesTranslator()

@@ -26,6 +26,7 @@ from ..prompt import (
     Tool,
     ToolCallPart,
 )
+from .call_order import check_calls
 from .responses_items import sealed
 
 # What a tool of the provider's says only when it is asked to, by the type of the tool.
@@ -39,8 +40,11 @@ _RESULTS = {
 _RETURNED = frozenset({"compaction", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response"})
 
 
-def check(prompt: Prompt) -> None:
-    """Refuse what this API cannot do.
+def check(prompt: Prompt, *, compatible: bool) -> None:
+    """Refuse what this API cannot do, and what OpenAI is known to answer with 400.
+
+    Args:
+        compatible: For another server than OpenAI's, which may be less strict.
 
     Raises:
         RealtimeError: `bad_request` naming the field.
@@ -49,6 +53,8 @@ def check(prompt: Prompt) -> None:
         raise RealtimeError("bad_request", f"This provider has no option {name}.", field=f"options.{name}")
     if prompt.stop:
         raise RealtimeError("bad_request", "The Responses API has no stop sequences.", field="stop")
+    if not compatible:
+        check_calls(prompt, ids_once=False)
 
 
 def request_body(prompt: Prompt, *, background: bool, include: bool) -> dict[str, Any]:

@@ -34,7 +34,8 @@ from realtime.providers.base import Batch, Ended, Provider
 from realtime.providers.demo import DemoProvider
 from realtime.providers.generator import GeneratorProvider
 from realtime.providers.openai import OpenAIProvider
-from tests.upstream import chat, messages
+from realtime.providers.openai_responses import OpenAIResponsesProvider
+from tests.upstream import chat, messages, responses
 from tests.upstream.server import STALL, Exchange, Reply, Step, Upstream
 
 from .heard import all_of
@@ -119,6 +120,11 @@ ANTHROPIC: dict[str, Sequence[Step]] = {
     "endless": endless_of(messages.text("more ", whole=False)),
     "silent": [STALL],
 }
+RESPONSES: dict[str, Sequence[Step]] = {
+    "complete": responses.text("some ", "words"),
+    "endless": endless_of(responses.text("more ")[:5]),
+    "silent": [STALL],
+}
 
 IMPLEMENTATIONS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {
     "demo": demo,
@@ -126,6 +132,8 @@ IMPLEMENTATIONS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] =
     "plain generator": partial(generator, blocking_answer),
     "openai": partial(upstream, OPENAI, lambda url: OpenAIProvider("key", url)),
     "anthropic": partial(upstream, ANTHROPIC, lambda url: AnthropicProvider("key", url)),
+    "responses": partial(upstream, RESPONSES, lambda url: OpenAIResponsesProvider("key", url)),
+    "background": partial(upstream, RESPONSES, lambda url: OpenAIResponsesProvider("key", url, background=True)),
 }
 
 
