@@ -208,8 +208,7 @@ async def test_a_stop_calls_it_off(upstream: Upstream, provider: OpenAIResponses
     )
     async with provider.open(HELLO, Deadlines()) as stream:
         reading = asyncio.create_task(stream.run(lambda _: None))
-        for _ in range(drops + 1):
-            exchange = await upstream.next_exchange()
+        exchange = [await upstream.next_exchange() for _ in range(drops + 1)][-1]
         await exchange.stalled.wait()
         reading.cancel()
         await asyncio.wait({reading})

@@ -38,7 +38,7 @@ def translate(
 def contents(events: Iterable[bytes]) -> list[Any]:
     """The parts of the message that a whole stream with these events in the middle is."""
     items = translate([*wire.created(), *events, wire.end(usage=None)])
-    return assemble(item for item in items if isinstance(item, Event)).content  # type: ignore[misc]
+    return assemble(item for item in items if isinstance(item, Event)).content
 
 
 def ended(events: Iterable[bytes]) -> Ended | None:
@@ -212,13 +212,9 @@ def test_a_call_cut_off_by_a_limit() -> None:
     """What there is of its arguments is passed on, and nothing is made up for it."""
     events = [*wire.created(), CALL[0], CALL[1], wire.end("incomplete", incomplete_details={"reason": "x"})]
     items = translate(events)
-    assert assemble(item for item in items if isinstance(item, Event)).content == [  # type: ignore[misc]
-        CALLED | {"arguments": '{"n"'}
-    ]
+    assert assemble(item for item in items if isinstance(item, Event)).content == [CALLED | {"arguments": '{"n"'}]
     items = translate([*wire.created(), CALL[0], wire.end("incomplete")])
-    assert assemble(item for item in items if isinstance(item, Event)).content == [  # type: ignore[misc]
-        CALLED | {"arguments": ""}
-    ]
+    assert assemble(item for item in items if isinstance(item, Event)).content == [CALLED | {"arguments": ""}]
 
 
 @given(st.lists(st.text(), max_size=5))
