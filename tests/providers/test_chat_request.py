@@ -97,7 +97,7 @@ def test_an_earlier_turn_goes_back_as_far_as_there_is_a_place() -> None:
         Message("user", (TextPart("a"), TextPart("b"))),
         Message("assistant", (*said, ToolCallPart("call_1", "add", '{"n":1}'))),
         Message("tool", (TextPart("2"),), call="call_1", is_error=True),
-        Message("assistant", (ReasoningPart("hm"), ToolCallPart("call_2", "add"))),
+        Message("assistant", (ReasoningPart("hm"), ToolCallPart("call_2", "add", ""))),
         Message("tool", "", call="call_2"),
         Message("assistant", (TextPart("I "), RefusalPart("won't."))),
         USER,

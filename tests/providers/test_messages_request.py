@@ -112,7 +112,7 @@ def test_images_and_documents() -> None:
 
 def test_an_earlier_turn_goes_back_as_it_was() -> None:
     """Sealed reasoning is first and unchanged; what the API did not seal, and blank text, are left out."""
-    sealed = (ReasoningPart("hm", signature="seal"), ReasoningPart("unsealed"), ReasoningPart(redacted="xyz"))
+    sealed = (ReasoningPart(" hm\n", signature="seal"), ReasoningPart("unsealed"), ReasoningPart(redacted="xyz"))
     foreign = ReasoningPart("hm", signature="responses:rs_1:AAAA")
     turn = (*sealed, foreign, TextPart("c"), TextPart("\n\n"), RefusalPart("no"), SourcePart("https://a.example"))
     calls = (ToolCallPart("a", "add", '{"n":1}'), ToolCallPart("b", "add", ""))
@@ -125,7 +125,7 @@ def test_an_earlier_turn_goes_back_as_it_was() -> None:
     )
     _, said, results = body["messages"]
     assert said["content"] == [
-        {"type": "thinking", "thinking": "hm", "signature": "seal"},
+        {"type": "thinking", "thinking": " hm\n", "signature": "seal"},
         {"type": "redacted_thinking", "data": "xyz"},
         {"type": "text", "text": "c"},
         {"type": "tool_use", "id": "a", "name": "add", "input": {"n": 1}},
