@@ -81,6 +81,8 @@ class Catalogue:
         mine = self.deployments.get(alias)
         if mine is None:
             raise self._unknown(alias)
+        if not name:
+            raise RealtimeError("bad_request", f"Say which of its models: {alias}/<model>.", field="model")
         targets, refusal = [], None
         for deployment in mine:
             own_name = deployment.own_name(name)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from .breaker import Breaker, BreakerRules
 from .errors import RealtimeError
@@ -26,6 +27,8 @@ _UNWELL = frozenset(
 # A provider that asks for longer is asked again after it all the same; it may have meant one of many limits.
 _LONGEST_PAUSE_S = 60.0
 
+OnStop = Literal["abort", "drain"]
+
 
 class Deployment:
     """One of the places that an alias's generations run at.
@@ -38,6 +41,8 @@ class Deployment:
         max_live: Generations at once; None for no bound of its own.
         deadlines: Of this provider, where they are shorter than the server's.
         prices: By pattern of the provider's own model names; the first that fits.
+        on_stop: `abort` closes the connection, which with most providers ends the bill. `drain` reads on to the end,
+            for the figures of one that bills in full anyhow.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Deployment:
         max_live: int | None = None,
         deadlines: Deadlines | None = None,
         prices: Mapping[str, Prices] | None = None,
+        on_stop: OnStop = "abort",
         breaker: BreakerRules | None = None,
     ) -> None:
         self.provider = provider
@@ -57,6 +63,7 @@ class Deployment:
         self.name = name
         self.max_live = max_live
         self.deadlines = deadlines
+        self.on_stop: OnStop = on_stop
         self.live = 0
         self._models = models
         self._prices = prices or {}

@@ -51,10 +51,21 @@ class Drive:
         self._log = writer.log
         self._deadlines = deadlines
         self._hooks = hooks
+        self._detached = False
         self._silence: asyncio.Timeout | None = None
         self._ended: Ended | None = None
         self._usage: Usage | None = None
         self._prelude: tuple[int, int] | None = None
+
+    def detach(self) -> bool:
+        """Write nothing more, and read on for the provider's figures, if that is how this provider is to be stopped.
+
+        Returns:
+            Whether it does; else it is for the caller to cancel it.
+        """
+        reading = self.asked < math.inf and self._ended is None
+        self._detached = reading and self.target is not None and self.target.deployment.on_stop == "drain"
+        return self._detached
 
     @property
     def elapsed_ms(self) -> int:
@@ -104,6 +115,10 @@ class Drive:
             if not silence.expired():
                 raise
             raise RealtimeError("timeout_first_event") from None
+        finally:
+            # It refers to the task, the task to what it failed with, and that to this frame.
+            self._silence = None
+            del silence
         if self._ended is None:
             raise RealtimeError("upstream_truncated")
         return self._ended
@@ -122,7 +137,7 @@ class Drive:
                 self._ended = item
             elif isinstance(item, Usage):
                 self._usage = item
-            else:
+            elif not self._detached:
                 append(item)
                 if self.first_event_ms is None:
                     self._note_first()

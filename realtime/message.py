@@ -12,6 +12,7 @@ from .events import (
     AnyEvent,
     Attempt,
     Finished,
+    Queued,
     Reasoning,
     Refusal,
     Started,
@@ -55,7 +56,7 @@ class Assembler:
     def add(self, event: AnyEvent) -> None:
         """Take the next event of the log; events that carry no content change nothing."""
         match event:
-            case Started() | Attempt() | Finished():
+            case Started() | Queued() | Attempt() | Finished():
                 return
             case Text() | Refusal():
                 self._extend(("refusal" if isinstance(event, Refusal) else "text", event.part), event.text)

@@ -16,12 +16,15 @@ from .prompt import JsonFormat, Message, NamedTool, Prompt, Tool
 from .provider_tools import ALLOWED, check_provider_tools
 from .turns import check_message
 
-# "<provider>/<model>"; a model name may itself hold slashes and colons (`ollama/library/llama3:8b`). The look-ahead is
+# "<provider>/<model>", or an alias; a model name may itself hold slashes and colons (`ollama/library/llama3:8b`). The look-ahead is
 # because Python's `$` would also match before a line end.
-MODEL_FORM = r"^[a-z0-9][a-z0-9_-]{0,31}/[^\s\x00-\x1f]{1,200}(?!\n)$"
+MODEL_FORM = r"^[a-z0-9][a-z0-9_-]{0,31}(/[^\s\x00-\x1f]{1,200})?(?!\n)$"
 CONVERSATION_FORM = r"^[A-Za-z0-9._:-]{1,128}(?!\n)$"
 
-Model = Annotated[str, Limit(pattern=MODEL_FORM, description="`<provider>/<model>`", examples=["demo/default"])]
+Model = Annotated[
+    str,
+    Limit(pattern=MODEL_FORM, description="`<provider>/<model>`, or an alias for several", examples=["demo/default"]),
+]
 Conversation = Annotated[str, Limit(pattern=CONVERSATION_FORM)]
 Seconds = Annotated[float, Limit(gt=0, le=86_400)]
 

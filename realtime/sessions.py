@@ -30,6 +30,8 @@ _logger = logging.getLogger("realtime")
 
 # What a provider's stream may take to close once it was interrupted; user code may swallow a cancellation.
 _CLOSE_S = 5.0
+# For the end of a stopped answer that is read on for its figures; long answers take a minute.
+_READ_ON_S = 90.0
 # How often, at the most, a session looks at its deadlines.
 _LEAST_WATCH_S = 0.02
 
@@ -68,6 +70,7 @@ class Session:
         self._presence = Presence(grace_s, lambda: ask_stop("disconnect"))
         self._cause: Stop | Expired | None = None
         self._inner: asyncio.Task[Ended] | None = None
+        self._detached = False
         self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._now = asyncio.get_running_loop().time
@@ -92,22 +95,37 @@ class Session:
         await self._over.wait()
         self._close()
         finished = self._conclude(self._inner)
+        won = await self._writer.seal(finished) == "won"
+        if self._detached:
+            await self._read_on(self._inner)
         if self._inner.done():
             _let_go(self._inner)
             # It refers back to this. One that does not end is kept, because nobody else may.
             self._inner = None
-        if await self._writer.seal(finished) == "won":
-            return self._summarise(finished)
-        return None
+        return self._summarise(finished) if won else None
+
+    async def _read_on(self, inner: "asyncio.Task[Ended]") -> None:
+        """Wait for the end of an answer that nobody wants any more, but not for ever."""
+        await asyncio.wait({inner}, timeout=_READ_ON_S)
+        if not inner.done():
+            inner.cancel()
+            await asyncio.wait({inner}, timeout=_CLOSE_S)
 
     def shut_down(self) -> None:
         """End the generation because its process is going away."""
+        if self._detached and self._inner is not None:
+            self._inner.cancel()
         self._interrupt(Expired("worker_shutdown"))
 
     def _interrupt(self, cause: Stop | Expired) -> None:
         if self._cause is None:
             self._cause = cause
-            if self._inner is not None:
+            if self._inner is None:
+                return
+            if isinstance(cause, Stop) and self._drive.detach():
+                self._detached = True
+                self._over.set()
+            else:
                 self._cancel(self._inner)
 
     def _cancel(self, inner: "asyncio.Task[Ended]") -> None:
@@ -177,6 +195,8 @@ class Session:
     def _summarise(self, finished: Finished) -> Summary:
         meta, target = self.log.meta, self._drive.target
         _, _, asked = meta.model.partition("/")
+        # Of an answer that was read on after a stop there are better figures now.
+        usage = self._drive.usage() if self._detached else finished.usage
         prices = None if target is None else target.deployment.prices(target.prompt.model)
         return Summary(
             generation=meta.generation,
@@ -186,11 +206,11 @@ class Session:
             model=asked if target is None else target.prompt.model,
             created_ms=meta.created_ms,
             outcome=finished.outcome,
-            usage=finished.usage,
+            usage=usage,
             timings=finished.timings,
             events=self.log.head,
             attempts=self._drive.attempts.count,
-            cost=None if prices is None else prices.cost(finished.usage),
+            cost=None if prices is None else prices.cost(usage),
             reason=finished.reason,
             native_reason=finished.native_reason,
             stopped_by=finished.stopped_by,
@@ -207,7 +227,12 @@ def _let_go(inner: "asyncio.Task[Ended]") -> None:
     The frames themselves are left alone: a generator's failure may come from another task of its own, which goes on,
     and to clear the frame of one that is suspended is to close it.
     """
-    error = None if inner.cancelled() else inner.exception()
+    error: BaseException | None
+    try:
+        error = inner.exception()
+    except asyncio.CancelledError as cancelled:
+        # The task keeps this one, too, until it is asked for it.
+        error = cancelled
     while error is not None:
         error.__traceback__ = None
         error = error.__context__

@@ -145,6 +145,10 @@ class Answer:
             # A connection that breaks or stays open behind a whole answer is not worth a line.
             if not isinstance(error, TimeoutError | httpx2.HTTPError | aiohttp.ClientError | OSError):
                 self._ignore(error)
+        finally:
+            # It refers to the task, the task to what it failed with, and that to this frame.
+            self._limit = None
+            del limit
 
     def _feed(self, data: bytes) -> Awaitable[None] | None:
         """Translate what one read brought, and give it away."""

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     playground: bool | None = Field(None, description="Serve the playground at /; by default while no key is set")
 
     # Providers; the keys are read from the providers' own variables too.
+    providers_file: Path | None = Field(None, description="TOML file of providers; read again on SIGHUP")
     demo: bool | None = Field(None, description="Offer the demo provider; by default while no other was found")
 
     # What a connection may cost.

@@ -30,6 +30,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "allowed_hosts": ("a.example", "a.example"),
     "cors_origins": ("https://a.example", "https://a.example"),
     "playground": ("false", False),
+    "providers_file": ("/dev/null", Path("/dev/null")),
     "demo": ("true", True),
     "body_bytes": ("2048", 2048),
     "body_deadline_s": ("1.5", 1.5),
