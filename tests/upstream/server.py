@@ -112,6 +112,10 @@ class Upstream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        await self.drop()
+
+    async def drop(self) -> None:
+        """Close every connection at once, and wait until they are."""
         for connection in tuple(self._open):
             await connection.abort()
 

@@ -5,6 +5,7 @@ Here one asyncio protocol and httptools' parser do it, and `Body.push` gives its
 """
 
 from .body import Body, Feed, body_of
+from .proxies import proxied
 from .transport import Transport
 
-__all__ = ["Body", "Feed", "Transport", "body_of"]
+__all__ = ["Body", "Feed", "Transport", "body_of", "proxied"]

@@ -71,7 +71,10 @@ class Answer:
             piece, self._silent = b"".join(pieces), 0
             pieces.clear()
         if self.complete or self.error is not None:
-            piece = self._let_go(piece)
+            self.drop()
+            if self._bodiless and piece:
+                self.reusable = False
+                return b""
         return piece
 
     def end(self) -> None:
@@ -80,15 +83,21 @@ class Answer:
             self.complete = True
         elif not self.complete:
             self._fault(_CUT_SHORT if self.status else _NO_RESPONSE)
-        self._let_go()
+        self.drop()
+
+    def drop(self) -> None:
+        """Nobody wants the rest. Break the cycle with the parser, which only the collector would."""
+        self._parser = None
 
     def on_message_begin(self) -> None:
         """A second response where none was asked for stops the parser; an interim one has begun with less."""
         if self.complete:
             raise ValueError
+        self.reason = b""
 
     def on_status(self, phrase: bytes) -> None:
-        self.reason = phrase
+        # A phrase that was cut comes in pieces.
+        self.reason += phrase
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header; what comes behind the head is a trailer, and nobody asked for one."""
@@ -133,11 +142,3 @@ class Answer:
         self.reusable = False
         if not self.complete and self.error is None:
             self.error = httpx2.RemoteProtocolError(what)
-
-    def _let_go(self, piece: bytes = b"") -> bytes:
-        """Break the cycle with the parser, which only the collector would, and refuse a body to a `HEAD`."""
-        self._parser = None
-        if self._bodiless and piece:
-            self.reusable = False
-            return b""
-        return piece

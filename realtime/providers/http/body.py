@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Protocol
 
 import httpx2
@@ -55,6 +57,11 @@ class Body(httpx2.AsyncByteStream):
         """Nothing more will come of its connection."""
         return self._source is None
 
+    @property
+    def held(self) -> int:
+        """Bytes that came and were not taken yet."""
+        return len(self._held)
+
     def receive(self, piece: bytes) -> None:
         """From the connection: the next bytes."""
         source = self._source
@@ -80,8 +87,9 @@ class Body(httpx2.AsyncByteStream):
 
     def end(self) -> None:
         """From the connection: that was all of it."""
-        self._whole = True
-        self._part()
+        if self._source is not None:
+            self._whole = True
+            self._part()
 
     def fail(self, error: Exception) -> None:
         """From the connection: that was not all, and no more will come."""
@@ -126,18 +134,20 @@ class Body(httpx2.AsyncByteStream):
     async def push(self, feed: Feed) -> None:
         """Pass every read to `feed` as it arrives, what came before first; return at the end of the body.
 
-        Nothing wakes for a read: `feed` is called by the connection. Should it return an awaitable, nothing is read
-        until that is done. Whatever ends this early closes the connection.
+        Nothing wakes for a read: `feed` is called by the connection, in no task, but in the context of this one. Should
+        it return an awaitable, nothing is read until that is done. Whatever ends this early closes the connection.
 
         Raises:
             Exception: What `feed` raised; or as reading would.
         """
+        # A connection's own context is that of the request which opened it.
+        in_context = partial(copy_context().run, feed)
         try:
             while not self.over or self._held:
                 if self._held:
                     self._owed = feed(self._take())
                 else:
-                    self._feed = feed
+                    self._feed = in_context
                     await self.wait()
                 self._feed = None
                 await self._settle()

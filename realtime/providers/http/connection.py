@@ -75,7 +75,10 @@ class Connection(asyncio.Protocol):
 
     def stale(self) -> bool:
         """It is closed, or the peer has said something unasked, which can only be good-bye."""
-        return self._transport is None or self.closed or readable(self._transport.get_extra_info("socket"))
+        transport = self._transport
+        if transport is None or self.closed or transport.is_closing():
+            return True
+        return readable(transport.get_extra_info("socket"))
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -89,12 +92,14 @@ class Connection(asyncio.Protocol):
             self._reading = True
             self._transport.resume_reading()
 
-    def abort(self) -> None:
+    def abort(self, why: str = "The connection was closed.") -> None:
         """Close the socket now, with nothing sent any more: no flush, no farewell of TLS that a peer could delay."""
         self.closed = True
-        body, self._answer, self._body = self._body, None, None
+        answer, body, self._answer, self._body = self._answer, self._body, None, None
+        if answer is not None:
+            answer.drop()
         if body is not None:
-            body.fail(httpx2.ReadError("The connection was closed."))
+            body.fail(httpx2.ReadError(why))
         self._let_write()
         if self._transport is not None:
             self._transport.abort()
@@ -102,8 +107,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclass of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        if self.made:
-            return
         self.made = True
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -111,6 +114,12 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
         if self.closed:
             self._transport.abort()
+
+    def secured(self, transport: asyncio.Transport) -> None:
+        """From now on what is said goes through TLS."""
+        self._transport = transport
+        if self.closed:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         answer, body = self._answer, self._body
@@ -138,8 +147,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if exc is not None and self._body is not None:
-            self._body.fail(httpx2.ReadError(str(exc)))
+        if exc is not None:
+            self.abort(str(exc))
         self._end()
         self._keeper.lost(self)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections import OrderedDict
 
 import httpx2
 
@@ -15,7 +16,8 @@ _CLOSED = "The transport is closed."
 class Pool:
     """A bounded number of connections to any origins, lent in the order in which they were asked for.
 
-    Every step costs the same however many connections there are. A connection is in `_open` from before it is dialled
+    Every step costs the same however many connections there are: these are `OrderedDict`s because the first of a `dict`
+    is found by stepping over all that were deleted before it. A connection is in `_open` from before it is dialled
     until its socket is gone, so the bound holds for descriptors.
 
     Args:
@@ -30,10 +32,10 @@ class Pool:
         self._context = context
         self._open: set[Connection] = set()
         # When each became idle, the longest idle first; and the same by origin.
-        self._idle: dict[Connection, float] = {}
-        self._idle_of: dict[Origin, dict[Connection, None]] = {}
+        self._idle: OrderedDict[Connection, float] = OrderedDict()
+        self._idle_of: dict[Origin, OrderedDict[Connection, None]] = {}
         # In their order; a future's result is a connection, idle until now or still to be dialled.
-        self._waiting: dict[asyncio.Future[Connection], Origin] = {}
+        self._waiting: OrderedDict[asyncio.Future[Connection], Origin] = OrderedDict()
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
         self._emptied = asyncio.Event()
@@ -62,14 +64,18 @@ class Pool:
             httpx2.PoolTimeout: None was to be had within `pool_s` seconds.
             httpx2.TransportError: As `dial`; or the transport is closed.
         """
-        connection = await self._place(origin, pool_s, fresh=fresh)
+        try:
+            async with asyncio.timeout(pool_s):
+                connection = await self._place(origin, fresh=fresh)
+        except TimeoutError:
+            raise httpx2.PoolTimeout("") from None
         if not connection.made:
             try:
                 await dial(connection, self._context, connect_s)
             except BaseException:
                 connection.abort()
-                if not connection.made:
-                    self.lost(connection)
+                # A loop does not tell the end of what was no connection yet. The socket is closed in its next turn.
+                asyncio.get_running_loop().call_soon(self.lost, connection)
                 raise
         return connection
 
@@ -88,7 +94,7 @@ class Pool:
             return
         loop = asyncio.get_running_loop()
         self._idle[connection] = loop.time()
-        self._idle_of.setdefault(connection.origin, {})[connection] = None
+        self._idle_of.setdefault(connection.origin, OrderedDict())[connection] = None
         if self._sweep is None:
             self._sweep = loop.call_later(self._keepalive_s, self._close_expired)
 
@@ -107,7 +113,8 @@ class Pool:
     async def close(self) -> None:
         """Close every connection, and fail what waits for one."""
         self._closed = True
-        waiting, self._waiting = list(self._waiting), {}
+        waiting = list(self._waiting)
+        self._waiting.clear()
         for future in waiting:
             if not future.done():
                 future.set_exception(httpx2.ConnectError(_CLOSED))
@@ -122,37 +129,31 @@ class Pool:
         if self._open:
             await self._emptied.wait()
 
-    async def _place(self, origin: Origin, pool_s: float | None, *, fresh: bool) -> Connection:
+    async def _place(self, origin: Origin, *, fresh: bool) -> Connection:
         """A connection that is idle, or one to dial."""
-        if self._closed:
-            raise httpx2.ConnectError(_CLOSED)
-        while not fresh and (connection := self._last_idle(origin)) is not None:
-            if not connection.stale():
+        while not self._closed:
+            connection = None if fresh else self._last_idle(origin)
+            if connection is None:
+                connection = await self._wait(origin) if len(self._open) >= self._size else self._new(origin)
+            if not connection.made or not (fresh or connection.stale()):
                 return connection
             connection.abort()
-        if len(self._open) < self._size:
-            return self._new(origin)
+        raise httpx2.ConnectError(_CLOSED)
+
+    async def _wait(self, origin: Origin) -> Connection:
         if self._idle:
             # Its place becomes free when its socket is gone.
             oldest = next(iter(self._idle))
             self._forget_idle(oldest)
             oldest.abort()
-        while (served := await self._wait(origin, pool_s)).made and (fresh or served.stale()):
-            served.abort()
-        return served
-
-    async def _wait(self, origin: Origin, pool_s: float | None) -> Connection:
         future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._waiting[future] = origin
         try:
-            async with asyncio.timeout(pool_s):
-                return await future
-        except BaseException as error:
+            return await future
+        except BaseException:
             if future.done() and not future.cancelled() and future.exception() is None:
                 # It was served in the very turn in which it gave up.
                 self._hand_back(future.result())
-            if isinstance(error, TimeoutError):
-                raise httpx2.PoolTimeout("") from None
             raise
         finally:
             self._waiting.pop(future, None)
