@@ -81,6 +81,11 @@ def test_one_byte_at_a_time_is_no_different(tokens: list[bytes]) -> None:
     assert fed(stream[at : at + 1] for at in range(len(stream))) == obvious(stream)
 
 
+def test_a_line_end_that_is_cut_is_one() -> None:
+    """The LF that the next read begins with belongs to the CR of this one, and ends no line of its own."""
+    assert fed([b"event: e\r", b"\ndata: a\r", b"\ndata: b\r", b"\n\r", b"\n"]) == [ServerEvent(b"e", b"a\nb")]
+
+
 STREAMS = [
     pytest.param(wire, sample, id=f"{name} {number}")
     for name, wire in sorted(WIRES.items())
