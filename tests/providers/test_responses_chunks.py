@@ -85,11 +85,12 @@ def test_a_text_that_only_the_whole_response_has() -> None:
     assert assemble(items).content[2] == CALLED | {"arguments": "{}"}  # type: ignore[arg-type]
 
 
-def test_a_whole_response_that_leaves_items_out_adds_nothing() -> None:
+@pytest.mark.parametrize("more", [[], [wire.message(wire.text_part("x"), name="msg_2")]])
+def test_a_whole_response_with_other_items_adds_nothing(more: list[Any]) -> None:
     """When the items of the response are not those of the stream, nobody can tell which is which."""
     events = [wire.added(0, wire.reasoning()), *wire.message_events(1, "Hi")]
-    items = translate([*events, wire.end(output=[wire.message(wire.text_part("Hi there"))], usage=None)])
-    assert items == [Text("Hi")]
+    output = [wire.message(wire.text_part("Hi there")), *more]
+    assert translate([*events, wire.end(output=output, usage=None)]) == [Text("Hi")]
 
 
 @pytest.mark.parametrize("snapshot", ["content_part", "item"])
