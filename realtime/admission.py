@@ -22,7 +22,7 @@ def checked_prompt(request: StartRequest, policy: Policy) -> Prompt:
     Raises:
         RealtimeError: `bad_request` or `too_large`, naming the field.
     """
-    prompt = request.to_prompt()
+    prompt = request.to_prompt(allowed_tools=policy.provider_tools, max_media_bytes=policy.max_media_bytes)
     limit = policy.max_prompt_chars
     if prompt.text_length() > limit:
         field = "messages" if request.prompt is None else "prompt"

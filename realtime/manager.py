@@ -122,7 +122,8 @@ class SessionManager:
         """
         principal.require("start")
         # Of what the caller sent: a `before_start` that adds the time of day must not make a repeat another request.
-        claim = Claim(idempotency_key, request.fingerprint(), exclusive=request.if_busy != "allow")
+        fingerprint = b"" if idempotency_key is None else request.fingerprint()
+        claim = Claim(idempotency_key, fingerprint, exclusive=request.if_busy != "allow")
         if idempotency_key is not None:
             earlier = await self._bus.claimed(principal.tenant, principal.subject, claim)
             if earlier is not None:

@@ -16,8 +16,8 @@ from .prompt import JsonFormat, Message, NamedTool, Prompt, Tool
 from .provider_tools import ALLOWED, check_provider_tools
 from .turns import check_message
 
-# "<provider>/<model>", or an alias; a model name may itself hold slashes and colons (`ollama/library/llama3:8b`). The look-ahead is
-# because Python's `$` would also match before a line end.
+# "<provider>/<model>", or an alias; a model name may itself hold slashes and colons (`ollama/library/llama3:8b`). The
+# look-ahead is because Python's `$` would also match before a line end.
 MODEL_FORM = r"^[a-z0-9][a-z0-9_-]{0,31}(/[^\s\x00-\x1f]{1,200})?(?!\n)$"
 CONVERSATION_FORM = r"^[A-Za-z0-9._:-]{1,128}(?!\n)$"
 

@@ -89,6 +89,8 @@ class DemoProvider:
         if prompt.response_format is not None and prompt.response_format.schema is not None:
             field = "response_format.schema"
             raise RealtimeError("bad_request", "The demo makes JSON of a form of its own.", field=field)
+        if prompt.provider_tools:
+            raise RealtimeError("bad_request", "The demo runs no tools itself.", field="provider_tools[0]")
         choice = prompt.tool_choice
         if isinstance(choice, NamedTool) and all(tool.name != choice.name for tool in prompt.tools):
             raise RealtimeError("bad_request", "tool_choice names none of the tools.", field="tool_choice.name")

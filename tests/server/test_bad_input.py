@@ -25,7 +25,8 @@ def messages(*given: Any) -> dict[str, Any]:
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "model-missing": ({"model": None}, "model", "Missing field 'model'"),
     "model-unknown": ({"model": "demo/nope"}, "model", "default, reasoning, tools, json"),
-    "model-form": ({"model": "demo"}, "model", "model: Expected"),
+    "model-form": ({"model": "/demo"}, "model", "model: Expected"),
+    "model-of-which": ({"model": "demo"}, "model", "demo/<model>"),
     "model-number": ({"model": 5}, "model", "got `int`"),
     "model-line-end": ({"model": "demo/default\n"}, "model", "model: Expected"),
     "model-url": ({"model": "http://example.org/x"}, "model", "model: Expected"),

@@ -44,6 +44,8 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "max_streams": ("7", 7),
     "max_live": ("7", 7),
     "max_prompt_chars": ("7", 7),
+    "max_media_bytes": ("7", 7),
+    "provider_tools": ("web_search*", "web_search*"),
     "on_disconnect": ("continue", "continue"),
     "grace_s": ("1.5", 1.5),
     "connect_s": ("1.5", 1.5),
