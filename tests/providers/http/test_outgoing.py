@@ -38,15 +38,16 @@ class Recorder:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._wire.server)
         scheme = "https" if self._wire.server else "http"
         self.url = f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        self._ends: set[asyncio.Task[None] | None] = set()
+        self._ends: list[asyncio.Future[None]] = []
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        await asyncio.wait([end for end in self._ends if end is not None])
+        await asyncio.gather(*self._ends)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._ends.add(asyncio.current_task())
+        ended = asyncio.get_running_loop().create_future()
+        self._ends.append(ended)
         peer = h11.Connection(h11.SERVER)
         head, body = None, b""
         while (event := peer.next_event()) is not h11.ConnectionClosed():
@@ -68,6 +69,7 @@ class Recorder:
                     writer.write(peer.send(said) or b"")
                 peer.start_next_cycle()
         writer.close()
+        ended.set_result(None)
 
 
 async def pieces(*said: bytes) -> AsyncIterator[bytes]:
@@ -88,7 +90,7 @@ def requests(url: str) -> list[httpx2.Request]:
         httpx2.Request("POST", url, content=pieces(b"abc", b"", b"def")),
         httpx2.Request("POST", url, content=pieces()),
         httpx2.Request("POST", url, content=pieces(b"abc", b"def"), headers=length),
-        httpx2.Request("DELETE", url, headers=[("X", b"\xe9".decode("latin-1"))]),
+        httpx2.Request("DELETE", url, headers=[(b"X", b"\xe9")]),
     ]
 
 
