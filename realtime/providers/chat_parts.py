@@ -54,11 +54,12 @@ def take_parts(parts: list[Any], batch: list[Item]) -> None:
 def take_annotations(annotations: Any, batch: list[Item]) -> None:
     """Citations, as OpenAI and those who follow it have them."""
     for annotation in annotations if isinstance(annotations, list) else [annotations]:
-        match annotation:
-            case {"type": "url_citation", "url_citation": {"url": str(url)} as cited}:
-                batch.append(Source(url=url, title=_text(cited, "title") or None, detail=passed_on(annotation)))
-            case _:
-                batch.append(Extra("annotation", passed_on(annotation)))
+        # Not a pattern: those of mappings take as long as the decoding of the chunk.
+        cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
+        if isinstance(cited, dict) and (url := _text(cited, "url")):
+            batch.append(Source(url=url, title=_text(cited, "title") or None, detail=passed_on(annotation)))
+        else:
+            batch.append(Extra("annotation", passed_on(annotation)))
 
 
 def take_citations(citations: Any, known: set[str], batch: list[Item]) -> None:
