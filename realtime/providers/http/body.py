@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from functools import partial
 from typing import Any, Protocol
 
 import httpx2
@@ -141,13 +140,17 @@ class Body(httpx2.AsyncByteStream):
             Exception: What `feed` raised; or as reading would.
         """
         # A connection's own context is that of the request which opened it.
-        in_context = partial(copy_context().run, feed)
+        context = copy_context()
+
+        def feed_in_context(piece: bytes) -> Awaitable[None] | None:
+            return context.run(feed, piece)
+
         try:
             while not self.over or self._held:
                 if self._held:
                     self._owed = feed(self._take())
                 else:
-                    self._feed = in_context
+                    self._feed = feed_in_context
                     await self.wait()
                 self._feed = None
                 await self._settle()

@@ -36,7 +36,7 @@ def read(*pieces: bytes, method: str = "GET", end: bool = False) -> Read:
     body = b"".join([answer.feed(piece) for piece in pieces])
     if end:
         answer.end()
-    error = answer.error and type(answer.error)
+    error = None if answer.error is None else type(answer.error)
     return Read(answer.status, answer.reason, answer.headers, body, answer.complete, answer.reusable, error)
 
 

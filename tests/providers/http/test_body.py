@@ -14,6 +14,7 @@ from realtime.providers.http import Body, Transport, body_of
 from realtime.providers.http.body import MAX_HELD_BYTES
 
 from ...upstream import FIN, RESET, STALL, Reply, Wait
+from ...upstream.server import Step
 from .conftest import Wire, turns, until
 
 
@@ -33,7 +34,9 @@ class Gate:
 
     def __init__(self, *pieces: bytes) -> None:
         self.events = [asyncio.Event() for _ in pieces]
-        self.steps = [step for event, piece in zip(self.events, pieces, strict=True) for step in (Wait(event), piece)]
+        self.steps: list[Step] = []
+        for event, piece in zip(self.events, pieces, strict=True):
+            self.steps += [Wait(event), piece]
 
 
 async def test_every_read_is_pushed_at_once(wire: Wire, client: httpx2.AsyncClient) -> None:

@@ -165,7 +165,7 @@ async def test_names_and_protocols_are_told(authority: trustme.CA, ours: Transpo
     """The server hears which name is meant, and that HTTP/1.1 is spoken."""
     heard: list[str | None] = []
     context = serving(authority, "localhost")
-    context.sni_callback = lambda _, name, __: heard.append(name)  # type: ignore[assignment, func-returns-value]
+    context.sni_callback = lambda _, name, __: heard.append(name)
     context.set_alpn_protocols(["h2", "http/1.1"])
     wire = Wire(context, trusting(authority))
     async with wire.upstream(Reply([b"x", STALL])) as upstream:
@@ -186,7 +186,7 @@ async def test_one_address_of_a_name_is_enough(gone: str, wire: Wire, ours: Tran
     async def two(host: str, port: int, **_: int) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (2, 1)]
 
-    loop.getaddrinfo = two  # type: ignore[method-assign]
+    loop.getaddrinfo = two  # type: ignore[method-assign, assignment]
     async with Wire(None, wire.client).upstream(Reply([b"x"])) as upstream:
         url = httpx2.URL(upstream.url)
         assert url.port is not None

@@ -103,7 +103,7 @@ async def test_head(framing: bytes, wire: Wire, ours: Transport) -> None:
         assert seen.status == 200
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Sequence[Step], type[Exception]]] = {
     "reset in the body": ([CHUNKED + b"3\r\nabc\r\n", RESET], httpx2.ReadError),
     "reset before the end": ([HEAD + b"\r\nabc", RESET], httpx2.ReadError),
     "silence before the head": ([STALL], httpx2.ReadTimeout),

@@ -9,7 +9,8 @@ import pytest
 from realtime.providers.http import Transport, body_of
 from realtime.providers.http.connection import Connection
 
-from ...upstream import STALL, Exchange, Reply, Upstream, Wait
+from ...upstream import FIN, RESET, STALL, Exchange, Reply, Upstream, Wait
+from ...upstream.server import Break
 from .conftest import Wire, turns, until
 
 
@@ -148,55 +149,31 @@ async def test_cancelled_when_just_served(wire: Wire, monkeypatch: pytest.Monkey
         assert (pool.open, pool.waiting) == (1, 0)
 
 
-class Closing:
-    """A server that answers so many requests on a connection and closes it when, or before, the next one comes.
-
-    Attributes:
-        seen: How many requests each connection has brought.
-    """
-
-    def __init__(self, *, read: bool) -> None:
-        self._read = read
-        self.seen: list[int] = []
-        self.close_now = asyncio.Event()
-        self.closed = 0
-
-    async def __aenter__(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = len(self.seen)
-        self.seen.append(0)
-        try:
-            while True:
-                await reader.readuntil(b"\r\n\r\n")
-                self.seen[number] += 1
-                if self._read and self.seen[number] == 2 and number == 0:
-                    return
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
-        except asyncio.IncompleteReadError:
-            return
-        finally:
-            writer.close()
-
-
+@pytest.mark.parametrize("how", [RESET, FIN])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_closed_after_it_was_read(method: str) -> None:
-    """A request that a server took and did not answer is repeated only if asking twice is asking once."""
-    server = Closing(read=True)
-    async with server as url, httpx2.AsyncClient(transport=Transport(), timeout=None) as client:
-        assert (await client.request(method, url)).content == b"x"
+async def test_broken_after_it_was_read(method: str, how: Break, wire: Wire, client: httpx2.AsyncClient) -> None:
+    """A reset says nothing of what was read before it, so a POST that met one is left to the caller."""
+
+    def reply(exchange: Exchange) -> Reply:
+        return Reply(before=[how]) if exchange.path == "/break" and len(upstream.exchanges) == 2 else Reply([b"x"])
+
+    async with wire.upstream(reply) as upstream:
+        assert (await client.request(method, upstream.url)).content == b"x"
         if method == "GET":
-            assert (await client.request(method, url)).content == b"x"
-            assert server.seen == [2, 1]
+            assert (await client.request(method, f"{upstream.url}/break")).content == b"x"
+            assert (len(upstream.exchanges), upstream.connections) == (3, 2)
         else:
-            with pytest.raises(httpx2.RemoteProtocolError):
-                await client.request(method, url)
-            assert server.seen == [2]
+            with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
+                await client.request(method, f"{upstream.url}/break")
+            assert (len(upstream.exchanges), upstream.connections) == (2, 1)
+
+
+async def test_a_new_connection_that_breaks_is_not_repeated(wire: Wire, client: httpx2.AsyncClient) -> None:
+    """Nothing is said about a connection that never worked; a GET on it fails as over the stock transport."""
+    async with wire.upstream(Reply(before=[FIN])) as upstream:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await client.get(upstream.url)
+        assert len(upstream.exchanges) == 1
 
 
 async def test_closed_before_it_was_read() -> None:

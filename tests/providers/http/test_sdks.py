@@ -127,7 +127,8 @@ async def test_push(staged: Staged, ours: Transport) -> None:
     async with staged() as stage:
         stage.upstream.reply = Reply(stage.sdk.text)
         for _ in range(2):
-            splitter, translator, batch = Splitter(), stage.sdk.translator(), []
+            batch: list[Any] = []
+            splitter, translator = Splitter(), stage.sdk.translator()
 
             def feed(data: bytes, splitter: Splitter = splitter, translator: Any = translator) -> None:
                 for event in splitter.feed(data):
