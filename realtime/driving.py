@@ -138,9 +138,11 @@ class Drive:
             elif isinstance(item, Usage):
                 self._usage = item
             elif not self._detached:
-                append(item)
+                append(item, more=True)
                 if self.first_event_ms is None:
                     self._note_first()
+        if batch:
+            self._writer.show()
         waiting = self._writer.room()
         if waiting is not None:
             return self._wait(waiting)

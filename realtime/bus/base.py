@@ -47,8 +47,11 @@ class Writer(Protocol):
         """Call `callback` when a stop is asked for; at once if it already was."""
         ...
 
-    def append(self, event: AnyEvent) -> int:
+    def append(self, event: AnyEvent, *, more: bool = False) -> int:
         """Number the event and hand it over. Never waits.
+
+        Args:
+            more: Others follow at once, and then `show`.
 
         Returns:
             Its number in the log, counting from 1 without a hole.
@@ -57,6 +60,10 @@ class Writer(Protocol):
             ValueError: The event may not follow what is there.
             RealtimeError: `log_limit`.
         """
+        ...
+
+    def show(self) -> None:
+        """What was appended with more to follow is all there: let those who wait for it know."""
         ...
 
     def room(self) -> Awaitable[None] | None:

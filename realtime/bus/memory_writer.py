@@ -50,11 +50,14 @@ class MemoryWriter:
             if self._on_stop is not None:
                 self._on_stop(by)
 
-    def append(self, event: AnyEvent) -> int:
-        seq = self.log.append(event, self._now_ms())
+    def append(self, event: AnyEvent, *, more: bool = False) -> int:
+        seq = self.log.append(event, self._now_ms(), more=more)
         if self._window is not None:
             self._trim(self._window)
         return seq
+
+    def show(self) -> None:
+        self.log.show()
 
     def room(self) -> Awaitable[None] | None:
         window = self._window

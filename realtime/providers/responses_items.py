@@ -70,8 +70,9 @@ class MessagePart:
         self._cited += 1
         batch.append(_source(passed_on(annotation), self._number))
 
-    def cite_missing(self, annotations: list[Any], batch: list[Item]) -> None:
-        for annotation in annotations[self._cited :]:
+    def cite_missing(self, annotations: Any, batch: list[Item]) -> None:
+        """Cite what was in no event of its own."""
+        for annotation in annotations[self._cited :] if isinstance(annotations, list) else ():
             self.cite(annotation, batch)
 
     def pass_on(self, kind: str, part: Any, batch: list[Item]) -> bool:

@@ -177,7 +177,7 @@ def decode_event(event: ServerEvent) -> ResponseEvent:
     """
     try:
         said = _decode_event(event.data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = _decode_odd(event.data)
     if not said.type:
         said.type = event.name.decode("utf-8", "replace") or ("error" if said.error else "")
@@ -187,7 +187,7 @@ def decode_event(event: ServerEvent) -> ResponseEvent:
 def _decode_odd(data: bytes) -> ResponseEvent:
     try:
         value = msgspec.json.decode(tolerant_json(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise from_garbage("The provider sent an event that is no Responses event.", data)
@@ -198,8 +198,10 @@ def decode_response(said: ResponseEvent) -> Response:
     """The response in an event, or as much of it as can be read."""
     try:
         return _decode_response(said.response)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        value = msgspec.json.decode(tolerant_json(bytes(said.response)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value: Any = None
+        with suppress(ValueError, RecursionError):
+            value = msgspec.json.decode(tolerant_json(bytes(said.response)))
         return salvaged(value if isinstance(value, dict) else {}, Response)
 
 
@@ -229,7 +231,7 @@ def decode_usage(raw: msgspec.Raw) -> Usage | None:
     """The figures of a whole response; None where there are none that can be read."""
     try:
         given = _decode_usage(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if given.input_tokens is None and given.output_tokens is None:
         return None

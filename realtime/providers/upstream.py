@@ -5,7 +5,6 @@ any more: its typed objects cost tens of microseconds a token, and its parsers t
 """
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol
@@ -41,10 +40,12 @@ class Translator(Protocol):
     Attributes:
         ended: Set when the provider has said why it ended.
         done: Nothing that matters can follow.
+        unknown: How often something came that has no name here, by kind.
     """
 
     ended: Ended | None
     done: bool
+    unknown: dict[str, int]
 
     def take(self, event: ServerEvent, batch: list[Item]) -> None:
         """Append what `event` means to `batch`, but `ended`.
@@ -159,9 +160,11 @@ class Answer:
         try:
             events = iter(self._splitter.feed(data))
             self._translate(events, batch)
-        except Exception:
+        except Exception as error:
             # What came before the error in the same read was said, and is shown.
-            self._give(batch)
+            waiting = self._give(batch)
+            if waiting is not None:
+                return _raise_after(waiting, error)
             raise
         if translator.ended is not None or translator.done:
             self._expect_end(begun=not over, done=translator.done and not was_done)
@@ -202,6 +205,11 @@ class Answer:
             log_fault(fault, "ignored behind the end of an answer")
 
 
+async def _raise_after(waiting: Awaitable[None], error: Exception) -> None:
+    await waiting
+    raise error
+
+
 def _nobody(_batch: Batch) -> None:
     """Takes what nobody wants any more."""
 
@@ -227,20 +235,8 @@ def _refuse_other_bodies(body: bytes) -> None:
         return
     with suppress(msgspec.DecodeError):
         answer = msgspec.json.decode(body)
-        if isinstance(answer, dict) and answer.get("error"):
-            raise from_in_band(answer["error"])
+        # Gemini's compatible endpoint puts it in a list.
+        given = answer[0] if isinstance(answer, list) and answer else answer
+        if isinstance(given, dict) and given.get("error"):
+            raise from_in_band(given["error"])
     raise from_garbage("The provider answered with something that is not an event stream.", body)
-
-
-def tolerant_json(data: bytes) -> bytes:
-    """The same JSON with U+FFFD for whatever is half a character.
-
-    Some servers cut between the two `\\u` escapes of an emoji, others inside its UTF-8. msgspec refuses both, rightly;
-    the price of a strange token is that token and not the generation.
-
-    Raises:
-        ValueError: When it is not JSON all the same.
-    """
-    value = json.loads(data.decode("utf-8", "replace"))
-    text = json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()

@@ -23,10 +23,11 @@ from realtime.message import assemble
 from realtime.providers.anthropic_chunks import MessagesTranslator
 from realtime.providers.event_stream import Splitter
 from realtime.providers.openai_chunks import ChatTranslator
+from realtime.providers.responses_chunks import ResponsesTranslator
 from realtime.providers.unknown import MAX_KINDS
 from realtime.providers.upstream import Item, Translator
 
-from ..upstream import chat, cut, messages
+from ..upstream import chat, cut, messages, responses
 from .mutations import mutated
 
 # Of the processor, for one input of some ten KiB; a hundred times what the slowest takes.
@@ -48,6 +49,7 @@ class Wire:
 # A wire is a line here.
 WIRES = {
     "chat": Wire(ChatTranslator, [b"".join(steps) for steps in chat.dialects().values()]),
+    "responses": Wire(ResponsesTranslator, [b"".join(responses.rich()), b"".join(responses.text("Hel", "lo"))]),
     "messages": Wire(MessagesTranslator, [b"".join(steps) for steps in messages.dialects().values()]),
 }
 

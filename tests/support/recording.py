@@ -78,10 +78,13 @@ class _RecordingWriter:
     def on_stop(self, callback: Callable[[StoppedBy], None]) -> None:
         self._writer.on_stop(callback)
 
-    def append(self, event: AnyEvent) -> int:
-        seq = self._writer.append(event)
+    def append(self, event: AnyEvent, *, more: bool = False) -> int:
+        seq = self._writer.append(event, more=more)
         self._note(event)
         return seq
+
+    def show(self) -> None:
+        self._writer.show()
 
     def room(self) -> Awaitable[None] | None:
         return self._writer.room()
