@@ -5,7 +5,6 @@ Pure functions of the request and the rules; the manager calls them in order.
 
 import secrets
 import time
-from collections.abc import Mapping
 
 import msgspec
 
@@ -14,36 +13,20 @@ from .log import Meta
 from .policy import Policy
 from .principal import Principal
 from .prompt import Prompt
-from .providers.base import Provider
 from .request import MAX_METADATA_BYTES, StartRequest
 
 
-def choose_provider(providers: Mapping[str, Provider], request: StartRequest) -> Provider:
-    """The provider that the request's model names.
-
-    Raises:
-        RealtimeError: `bad_request`, naming those that are configured.
-    """
-    provider = providers.get(request.provider)
-    if provider is None:
-        known = ", ".join(sorted(providers)) or "none"
-        sentence = f"Provider {request.provider!r} is not configured here; configured: {known}."
-        raise RealtimeError("bad_request", sentence, field="model")
-    return provider
-
-
-def checked_prompt(request: StartRequest, provider: Provider, policy: Policy) -> Prompt:
-    """The prompt of a request, within its bound and with nothing that the provider cannot honour.
+def checked_prompt(request: StartRequest, policy: Policy) -> Prompt:
+    """The prompt of a request, within its bounds.
 
     Raises:
         RealtimeError: `bad_request` or `too_large`, naming the field.
     """
-    prompt = request.to_prompt()
+    prompt = request.to_prompt(allowed_tools=policy.provider_tools, max_media_bytes=policy.max_media_bytes)
     limit = policy.max_prompt_chars
     if prompt.text_length() > limit:
         field = "messages" if request.prompt is None else "prompt"
         raise RealtimeError("too_large", f"The prompt is over {limit} characters.", field=field, limit=limit)
-    provider.check(prompt)
     return prompt
 
 

@@ -72,6 +72,16 @@ class Started(Event, frozen=True, tag="started"):
     metadata: dict[str, Any] | None = None
 
 
+class Queued(Event, frozen=True, tag="queued"):
+    """The generation waits for a place at a provider; said again, but not more than once a second, when it moves up.
+
+    Attributes:
+        position: In the line, from 1.
+    """
+
+    position: int
+
+
 class Attempt(Event, frozen=True, tag="attempt"):
     """A provider is being called; `error` says why the attempt before this one did not do."""
 
@@ -181,12 +191,13 @@ class Finished(Event, frozen=True, tag="finished"):
 
 
 Content = Text | Reasoning | Refusal | ToolCall | ToolArguments | ToolResult | Source | File | Data | Extra
-AnyEvent = Started | Attempt | Content | Finished
+AnyEvent = Started | Queued | Attempt | Content | Finished
 
-Phase = Literal["new", "started", "attempt", "content", "finished"]
+Phase = Literal["new", "started", "queued", "attempt", "content", "finished"]
 
 PHASES: dict[type[Event], Phase] = {
     Started: "started",
+    Queued: "queued",
     Attempt: "attempt",
     Text: "content",
     Reasoning: "content",
@@ -204,8 +215,9 @@ PHASES: dict[type[Event], Phase] = {
 # A provider is called again only while nothing was said: `attempt` never follows content.
 FOLLOWS: dict[Phase, frozenset[Phase]] = {
     "new": frozenset({"started"}),
-    "started": frozenset({"attempt", "finished"}),
-    "attempt": frozenset({"attempt", "content", "finished"}),
+    "started": frozenset({"queued", "attempt", "finished"}),
+    "queued": frozenset({"queued", "attempt", "finished"}),
+    "attempt": frozenset({"queued", "attempt", "content", "finished"}),
     "content": frozenset({"content", "finished"}),
     "finished": frozenset(),
 }
@@ -223,10 +235,12 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     """The one frozen record of an ended generation: what the ledger, the metrics and `on_finished` are given.
 
     Attributes:
-        provider: The alias it was asked for by.
-        model: The provider's own name for it, without the alias.
+        provider: The alias of the provider that was asked last.
+        model: Its own name for the model, without the alias.
         created_ms: Unix time in milliseconds.
         events: Number of the terminal event.
+        attempts: How often a provider was asked.
+        cost: In US dollars, where the prices of the model are known.
     """
 
     generation: str
@@ -239,6 +253,8 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage
     timings: Timings
     events: int
+    attempts: int = 1
+    cost: float | None = None
     reason: Reason | None = None
     native_reason: str | None = None
     stopped_by: StoppedBy | None = None

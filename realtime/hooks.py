@@ -29,6 +29,16 @@ class FirstEvent(msgspec.Struct, frozen=True):
     after_ms: int
 
 
+class AttemptEnded(msgspec.Struct, frozen=True):
+    """A provider was asked, by which of its deployments, and gave an answer; or failed, with which code."""
+
+    meta: Meta
+    provider: str
+    deployment: str
+    model: str
+    code: str | None
+
+
 class StopRequested(msgspec.Struct, frozen=True):
     meta: Meta
     by: StoppedBy
@@ -56,7 +66,15 @@ class ObservationEnded(msgspec.Struct, frozen=True):
     why: Leaving
 
 
-Record = GenerationStarted | FirstEvent | StopRequested | GenerationEnded | ObservationStarted | ObservationEnded
+Record = (
+    GenerationStarted
+    | AttemptEnded
+    | FirstEvent
+    | StopRequested
+    | GenerationEnded
+    | ObservationStarted
+    | ObservationEnded
+)
 
 
 class Hook(Protocol):

@@ -270,8 +270,11 @@ class EventLog:
 
     # Who writes it.
 
-    def append(self, event: AnyEvent, at: int) -> int:
+    def append(self, event: AnyEvent, at: int, *, more: bool = False) -> int:
         """Add the next event and tell whoever watches.
+
+        Args:
+            more: Others follow at once, and then `show`: what came together is told, and sent, together.
 
         Returns:
             Its number.
@@ -294,8 +297,13 @@ class EventLog:
         if isinstance(event, Finished):
             self.finished = event
             self._rest_when_unread()
-        self._watchers.tell()
+        if not more:
+            self._watchers.tell()
         return self.head
+
+    def show(self) -> None:
+        """Tell whoever watches of what was appended with more to follow."""
+        self._watchers.tell()
 
     def _refuse_when_full(self, size: int) -> None:
         limit = self._limit_bytes

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from .admission import checked_prompt, choose_provider, new_meta
+from .admission import checked_prompt, new_meta
 from .bus.base import Bus, Claim, Page, Writer
 from .bus.memory import MemoryBus
+from .catalogue import Catalogue
 from .cursor import Cursor
 from .errors import RealtimeError
 from .events import Started, State, StoppedBy, Summary
@@ -66,7 +67,7 @@ class SessionManager:
     """See the module.
 
     Args:
-        providers: By alias, the part of `model` before the first slash.
+        providers: By alias, the part of `model` before the first slash; or a catalogue of them, with their deployments.
         hooks: Called with every record of `hooks.Record`.
         before_start: Awaited before a generation is admitted; may return another request, or raise `RealtimeError`.
         on_finished: Awaited once per generation with its summary and its whole message, in a task of its own.
@@ -74,7 +75,7 @@ class SessionManager:
 
     def __init__(
         self,
-        providers: Mapping[str, Provider],
+        providers: Mapping[str, Provider] | Catalogue,
         *,
         bus: Bus | None = None,
         policy: Policy | None = None,
@@ -82,7 +83,7 @@ class SessionManager:
         before_start: BeforeStart | None = None,
         on_finished: OnFinished | None = None,
     ) -> None:
-        self.providers = dict(providers)
+        self.catalogue = providers if isinstance(providers, Catalogue) else Catalogue.of(providers)
         self.policy = policy or Policy()
         self.draining = False
         self.tasks = TaskRegistry()
@@ -121,15 +122,16 @@ class SessionManager:
         """
         principal.require("start")
         # Of what the caller sent: a `before_start` that adds the time of day must not make a repeat another request.
-        claim = Claim(idempotency_key, request.fingerprint(), exclusive=request.if_busy != "allow")
+        fingerprint = b"" if idempotency_key is None else request.fingerprint()
+        claim = Claim(idempotency_key, fingerprint, exclusive=request.if_busy != "allow")
         if idempotency_key is not None:
             earlier = await self._bus.claimed(principal.tenant, principal.subject, claim)
             if earlier is not None:
                 return Start(earlier, replayed=True)
         if self._before_start is not None:
             request = await self._before_start(principal, request) or request
-        chosen = provider or choose_provider(self.providers, request)
-        prompt = checked_prompt(request, chosen, self.policy)
+        catalogue = self.catalogue if provider is None else Catalogue.of({request.provider: provider})
+        attempts = catalogue.attempts(request.model, checked_prompt(request, self.policy))
         deadlines = self.policy.deadlines.shortened(request.deadlines)
         meta = new_meta(principal, request)
         writer = await self._create(principal, meta, claim, replace=request.if_busy == "replace")
@@ -138,9 +140,7 @@ class SessionManager:
         writer.append(Started(meta.generation, meta.model, meta.created_ms, meta.conversation, meta.metadata))
         session = Session(
             writer,
-            chosen,
-            prompt,
-            alias=request.provider,
+            attempts,
             deadlines=deadlines,
             grace_s=self.policy.grace(request),
             hooks=self._hooks,
@@ -148,7 +148,7 @@ class SessionManager:
         )
         self._sessions[meta.generation] = session
         self._hooks(GenerationStarted(meta))
-        self.tasks.spawn(self._run(session), f"session {meta.generation}")
+        self.tasks.spawn(self._run(session, catalogue), f"session {meta.generation}")
         return Start(writer.log, replayed=False)
 
     def _refuse_when_full(self) -> None:
@@ -253,19 +253,16 @@ class SessionManager:
     async def models(self, principal: Principal) -> list[dict[str, str]]:
         """Every model that can be asked for: `id` as `start` takes it, and its provider's alias."""
         principal.require("observe")
-        names = await asyncio.gather(*(provider.models() for provider in self.providers.values()))
-        return [
-            {"id": f"{alias}/{name}", "provider": alias}
-            for alias, models in zip(self.providers, names, strict=True)
-            for name in models
-        ]
+        return await self.catalogue.models()
 
     # Ends.
 
-    async def _run(self, session: Session) -> None:
+    async def _run(self, session: Session, catalogue: Catalogue) -> None:
+        catalogue.begin()
         try:
             summary = await session.run()
         finally:
+            catalogue.end()
             self._sessions.pop(session.log.meta.generation, None)
         if summary is not None:
             self.tasks.spawn(self._settle(summary, session.log), f"settle {summary.generation}")
@@ -280,6 +277,11 @@ class SessionManager:
         self._hooks(StopRequested(meta, by, self._sessions[meta.generation].log.state))
         self.tasks.spawn(self._bus.stop(meta.tenant, meta.generation, by), f"stop {meta.generation}")
 
+    def replace_catalogue(self, catalogue: Catalogue) -> None:
+        """Offer these from now on. What runs goes on with what it was started with, which is closed after it."""
+        old, self.catalogue = self.catalogue, catalogue
+        self.tasks.spawn(old.close_when_idle(), f"close {old!r}")
+
     async def drain(self, timeout_s: float) -> None:
         """Refuse starts, let what runs finish for `timeout_s`, then end the rest as `worker_shutdown`."""
         self.draining = True
@@ -293,8 +295,7 @@ class SessionManager:
     async def close(self) -> None:
         """End what runs and release providers and bus; for a lifespan's end."""
         await self.drain(0)
-        for provider in self.providers.values():
-            await provider.close()
+        await self.catalogue.close()
         await self._bus.close()
 
     @asynccontextmanager

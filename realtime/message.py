@@ -12,6 +12,7 @@ from .events import (
     AnyEvent,
     Attempt,
     Finished,
+    Queued,
     Reasoning,
     Refusal,
     Started,
@@ -19,6 +20,8 @@ from .events import (
     ToolArguments,
     ToolCall,
 )
+from .prompt import Message as Turn
+from .strict import convert
 
 
 class Message(msgspec.Struct):
@@ -34,6 +37,14 @@ class Message(msgspec.Struct):
     content: list[dict[str, Any]]
     text: str
 
+    def turn(self) -> Turn:
+        """The same as a turn of the next prompt; a client sends back `role` and `content` as they are.
+
+        Raises:
+            RealtimeError: `bad_request` when it calls a tool by a name or an id that no request may have.
+        """
+        return convert({"role": self.role, "content": self.content}, Turn)
+
 
 class Assembler:
     """Folds events into a message, one at a time, so a client can do it as they come."""
@@ -45,7 +56,7 @@ class Assembler:
     def add(self, event: AnyEvent) -> None:
         """Take the next event of the log; events that carry no content change nothing."""
         match event:
-            case Started() | Attempt() | Finished():
+            case Started() | Queued() | Attempt() | Finished():
                 return
             case Text() | Refusal():
                 self._extend(("refusal" if isinstance(event, Refusal) else "text", event.part), event.text)

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from .events import Summary
 from .hooks import (
+    AttemptEnded,
     FirstEvent,
     GenerationEnded,
     GenerationStarted,
@@ -62,6 +63,15 @@ class Metrics:
         self._ended = Counter(
             "realtime_generations", "Ended generations", (*by_model, "outcome", "code"), registry=registry
         )
+        self._attempts = Counter(
+            "realtime_attempts",
+            "Tries of a provider, by what came of them",
+            (*by_model, "deployment", "code"),
+            registry=registry,
+        )
+        self._cost = Counter(
+            "realtime_cost_dollars", "What ended generations cost, where prices are known", by_model, registry=registry
+        )
         self._tokens = Counter(
             "realtime_tokens", "Tokens, by direction", (*by_model, "direction", "estimated"), registry=registry
         )
@@ -79,6 +89,8 @@ class Metrics:
                 self._live.inc()
             case FirstEvent(meta, after_ms):
                 self._first.labels(*self._label(meta)).observe(after_ms / 1000)
+            case AttemptEnded(_, provider, deployment, model, code):
+                self._attempts.labels(*self._bounded(provider, model), deployment, code or "").inc()
             case StopRequested(meta, by, state):
                 self._stops.labels(*self._label(meta), by, state).inc()
             case ObservationStarted(wire=wire):
@@ -99,6 +111,8 @@ class Metrics:
         estimated = str(usage.estimated).lower()
         self._tokens.labels(*model, "input", estimated).inc(usage.input_tokens)
         self._tokens.labels(*model, "output", estimated).inc(usage.output_tokens)
+        if summary.cost is not None:
+            self._cost.labels(*model).inc(summary.cost)
         if timings.first_event_ms is not None and timings.duration_ms > timings.first_event_ms:
             seconds = (timings.duration_ms - timings.first_event_ms) / 1000
             self._rate.labels(*model).observe(usage.output_tokens / seconds)

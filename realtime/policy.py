@@ -5,6 +5,8 @@ from typing import Literal
 import msgspec
 
 from .errors import RealtimeError
+from .media import MAX_MEDIA_BYTES
+from .provider_tools import ALLOWED
 from .request import DeadlinesRequest, StartRequest
 
 
@@ -39,6 +41,10 @@ class Deadlines(msgspec.Struct, frozen=True):
             values[f"{name}_s"] = limit if value is None else value
         return Deadlines(**values)
 
+    def within(self, other: "Deadlines") -> "Deadlines":
+        """The shorter of the two, each."""
+        return Deadlines(*map(min, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
+
 
 class Policy(msgspec.Struct, frozen=True):
     """Server-wide rules for starting generations.
@@ -47,6 +53,8 @@ class Policy(msgspec.Struct, frozen=True):
         on_disconnect: What happens when the last observer has been gone for `grace_s`.
         max_live: Generations driven at once; one more is refused as `overloaded`.
         max_prompt_chars: Characters of all text in a prompt.
+        max_media_bytes: Of all images and files in a prompt, decoded.
+        provider_tools: Patterns of the types of tools that callers may have a provider run; see `check_provider_tools`.
     """
 
     deadlines: Deadlines = Deadlines()
@@ -54,6 +62,8 @@ class Policy(msgspec.Struct, frozen=True):
     grace_s: float = 60.0
     max_live: int = 1000
     max_prompt_chars: int = 1_000_000
+    max_media_bytes: int = MAX_MEDIA_BYTES
+    provider_tools: tuple[str, ...] = ALLOWED
 
     def grace(self, request: StartRequest) -> float | None:
         """Seconds without an observer after which this generation is stopped; None for never."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from .hooks import FirstEvent, GenerationEnded, GenerationStarted, ObservationEnded, Record, StopRequested
+from .hooks import AttemptEnded, FirstEvent, GenerationEnded, GenerationStarted, ObservationEnded, Record, StopRequested
 
 _logger = logging.getLogger("realtime")
 
@@ -17,6 +17,15 @@ def log_records(record: Record, /) -> None:
             _info("started", generation=meta.generation, model=meta.model, conversation=meta.conversation)
         case FirstEvent(meta, after_ms):
             _info("first event", generation=meta.generation, model=meta.model, after_ms=after_ms)
+        case AttemptEnded(meta, provider, deployment, model, str(code)):
+            _info(
+                "attempt failed",
+                generation=meta.generation,
+                provider=provider,
+                deployment=deployment,
+                model=model,
+                code=code,
+            )
         case StopRequested(meta, by, state):
             _info("stop requested", generation=meta.generation, by=by, state=state)
         case ObservationEnded(meta, wire, _, "too_slow"):
@@ -35,6 +44,8 @@ def log_records(record: Record, /) -> None:
                 stopped_by=summary.stopped_by,
                 error=summary.error.code if summary.error else None,
                 events=summary.events,
+                attempts=summary.attempts if summary.attempts != 1 else None,
+                cost=summary.cost,
                 usage=msgspec.to_builtins(summary.usage),
                 timings=msgspec.to_builtins(summary.timings),
             )

@@ -11,14 +11,20 @@ import msgspec
 from msgspec import Meta as Limit
 
 from .errors import RealtimeError
+from .media import MAX_MEDIA_BYTES, check_media_bytes
 from .prompt import JsonFormat, Message, NamedTool, Prompt, Tool
+from .provider_tools import ALLOWED, check_provider_tools
+from .turns import check_message
 
-# "<provider>/<model>"; a model name may itself hold slashes and colons (`ollama/library/llama3:8b`). The look-ahead is
-# because Python's `$` would also match before a line end.
-MODEL_FORM = r"^[a-z0-9][a-z0-9_-]{0,31}/[^\s\x00-\x1f]{1,200}(?!\n)$"
+# "<provider>/<model>", or an alias; a model name may itself hold slashes and colons (`ollama/library/llama3:8b`). The
+# look-ahead is because Python's `$` would also match before a line end.
+MODEL_FORM = r"^[a-z0-9][a-z0-9_-]{0,31}(/[^\s\x00-\x1f]{1,200})?(?!\n)$"
 CONVERSATION_FORM = r"^[A-Za-z0-9._:-]{1,128}(?!\n)$"
 
-Model = Annotated[str, Limit(pattern=MODEL_FORM, description="`<provider>/<model>`", examples=["demo/default"])]
+Model = Annotated[
+    str,
+    Limit(pattern=MODEL_FORM, description="`<provider>/<model>`, or an alias for several", examples=["demo/default"]),
+]
 Conversation = Annotated[str, Limit(pattern=CONVERSATION_FORM)]
 Seconds = Annotated[float, Limit(gt=0, le=86_400)]
 
@@ -45,6 +51,7 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         max_tokens: Of the answer; the provider's own limit without it.
         stop: Texts that end the answer where they would begin.
         tools: What the model may call.
+        provider_tools: Tools the provider itself runs, each an object with a `type`, as that provider's own API has it.
         response_format: Without it the answer is text.
         options: What this provider alone understands.
         conversation: A name of the caller's choosing for generations that belong together; it stores no history.
@@ -64,6 +71,7 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     top_p: Annotated[float, Limit(gt=0, le=1)] | None = None
     stop: Annotated[tuple[Annotated[str, Limit(min_length=1, max_length=256)], ...], Limit(max_length=16)] = ()
     tools: Annotated[tuple[Tool, ...], Limit(max_length=128)] = ()
+    provider_tools: Annotated[tuple[dict[str, Any], ...], Limit(max_length=32)] = ()
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
     response_format: JsonFormat | None = None
     options: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -81,11 +89,15 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         """The alias before the first slash of `model`."""
         return self.model.partition("/")[0]
 
-    def to_prompt(self) -> Prompt:
+    def to_prompt(self, *, allowed_tools: tuple[str, ...] = ALLOWED, max_media_bytes: int = MAX_MEDIA_BYTES) -> Prompt:
         """The part of the request that a provider sees.
 
+        Args:
+            allowed_tools: See `check_provider_tools`.
+            max_media_bytes: Of all images and files, decoded.
+
         Raises:
-            RealtimeError: `bad_request` naming the field.
+            RealtimeError: `bad_request` or `too_large`, naming the field.
         """
         messages = self._messages()
         system = self.system
@@ -95,11 +107,9 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
             if not isinstance(messages[0].content, str):
                 raise RealtimeError("bad_request", "A system message is plain text.", field="messages[0].content")
             system, messages = messages[0].content, messages[1:]
-        for index, message in enumerate(messages):
-            _check_message(index, message)
         if not messages:
             raise RealtimeError("bad_request", "messages holds nothing but a system message.", field="messages")
-        return Prompt(
+        prompt = Prompt(
             model=self.model.partition("/")[2],
             messages=messages,
             system=system,
@@ -108,10 +118,17 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
             top_p=self.top_p,
             stop=self.stop,
             tools=self.tools,
+            provider_tools=self.provider_tools,
             tool_choice=self.tool_choice,
             response_format=self.response_format,
             options=self.options,
+            skipped=len(self.messages) - len(messages) if self.messages else 0,
         )
+        check_provider_tools(self.provider_tools, allowed_tools)
+        check_media_bytes(prompt, max_media_bytes)
+        for place, message in prompt.placed():
+            check_message(message, place)
+        return prompt
 
     def fingerprint(self) -> bytes:
         """Equal for requests that ask for the same, however their JSON was written.
@@ -131,16 +148,3 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         if not self.messages:
             raise RealtimeError("bad_request", "Give a prompt, or at least one message.", field="messages")
         return self.messages
-
-
-def _check_message(index: int, message: Message) -> None:
-    place = f"messages[{index}]"
-    if message.role == "system":
-        raise RealtimeError("bad_request", "Only the first message may be a system message.", field=f"{place}.role")
-    if not message.content or (isinstance(message.content, str) and not message.content.strip()):
-        raise RealtimeError("bad_request", f"{place}.content is empty.", field=f"{place}.content")
-    if (message.role == "tool") != (message.call is not None):
-        raise RealtimeError("bad_request", "A tool message, and no other, names its call.", field=f"{place}.call")
-    kinds = {part.__struct_config__.tag for part in message.content if not isinstance(part, str)}
-    if message.role != "assistant" and kinds - {"text"}:
-        raise RealtimeError("bad_request", f"A {message.role} message holds text only.", field=f"{place}.content")

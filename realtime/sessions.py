@@ -11,33 +11,29 @@ last heard and goes back to sleep.
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
+from .attempts import Attempts
 from .bus.base import Writer
+from .driving import Drive
 from .errors import RealtimeError
-from .events import Attempt, Finished, StoppedBy, Summary, Timings, Usage
-from .hooks import FirstEvent, Hooks
+from .events import Finished, StoppedBy, Summary, Timings
+from .hooks import Hooks
 from .policy import Deadlines
-from .prompt import Prompt
-from .providers.base import Batch, Ended, Provider
+from .presence import Presence
+from .providers.base import Ended
 
 _logger = logging.getLogger("realtime")
 
-# A generator that never awaits still lets the rest of the server run this often.
-_YIELD_BATCHES = 64
 # What a provider's stream may take to close once it was interrupted; user code may swallow a cancellation.
 _CLOSE_S = 5.0
+# For the end of a stopped answer that is read on for its figures; long answers take a minute.
+_READ_ON_S = 90.0
 # How often, at the most, a session looks at its deadlines.
 _LEAST_WATCH_S = 0.02
-# English prose, by OpenAI's own rule of thumb.
-_BYTES_PER_TOKEN = 4
-# Most APIs send a delta per token, and then the deltas are the better count: code and markdown have longer tokens than
-# prose. Where deltas are longer than this on average (Anthropic's), they hold several.
-_BYTES_PER_DELTA = 8
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -53,17 +49,15 @@ class Session:
 
     Args:
         writer: Of a log that holds `started`.
-        alias: The provider's alias, for the wire.
+        attempts: Who is asked, and who is asked next.
         grace_s: Seconds without an observer, after there was one, until it stops itself; None for never.
     """
 
     def __init__(
         self,
         writer: Writer,
-        provider: Provider,
-        prompt: Prompt,
+        attempts: Attempts,
         *,
-        alias: str,
         deadlines: Deadlines,
         grace_s: float | None,
         hooks: Hooks,
@@ -71,20 +65,16 @@ class Session:
     ) -> None:
         self.log = writer.log
         self._writer = writer
-        self._provider = provider
-        self._prompt = prompt
-        self._alias = alias
+        self._drive = Drive(writer, attempts, deadlines, hooks)
         self._deadlines = deadlines
-        self._hooks = hooks
-        self._presence = _Presence(grace_s, lambda: ask_stop("disconnect"))
+        self._presence = Presence(grace_s, lambda: ask_stop("disconnect"))
         self._cause: Stop | Expired | None = None
         self._inner: asyncio.Task[Ended] | None = None
+        self._detached = False
         self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._began = self._heard = 0.0
-        self._first_event_ms: int | None = None
-        self._usage: Usage | None = None
-        self._prelude: tuple[int, int] | None = None
+        self._now = asyncio.get_running_loop().time
+        self._began = self._now()
         # From now on, not from the first step of `run`: a stop and an observer may both come before it.
         self.log.on_presence = self._presence.changed
         writer.on_stop(lambda by: self._interrupt(Stop(by)))
@@ -95,9 +85,9 @@ class Session:
         Returns:
             Its summary when this session's terminal event ended the log, else None.
         """
-        loop = asyncio.get_running_loop()
-        self._began = self._heard = loop.time()
-        self._inner = loop.create_task(self._drive(), name=f"drive {self.log.meta.generation}")
+        self._inner = asyncio.get_running_loop().create_task(
+            self._drive.run(), name=f"drive {self.log.meta.generation}"
+        )
         self._inner.add_done_callback(self._inner_over)
         self._watch()
         if self._cause is not None:
@@ -105,27 +95,42 @@ class Session:
         await self._over.wait()
         self._close()
         finished = self._conclude(self._inner)
+        won = await self._writer.seal(finished) == "won"
+        if self._detached:
+            await self._read_on(self._inner)
         if self._inner.done():
             _let_go(self._inner)
             # It refers back to this. One that does not end is kept, because nobody else may.
             self._inner = None
-        if await self._writer.seal(finished) == "won":
-            return self._summarise(finished)
-        return None
+        return self._summarise(finished) if won else None
+
+    async def _read_on(self, inner: "asyncio.Task[Ended]") -> None:
+        """Wait for the end of an answer that nobody wants any more, but not for ever."""
+        await asyncio.wait({inner}, timeout=_READ_ON_S)
+        if not inner.done():
+            inner.cancel()
+            await asyncio.wait({inner}, timeout=_CLOSE_S)
 
     def shut_down(self) -> None:
         """End the generation because its process is going away."""
+        if self._detached and self._inner is not None:
+            self._inner.cancel()
         self._interrupt(Expired("worker_shutdown"))
 
     def _interrupt(self, cause: Stop | Expired) -> None:
         if self._cause is None:
             self._cause = cause
-            if self._inner is not None:
+            if self._inner is None:
+                return
+            if isinstance(cause, Stop) and self._drive.detach():
+                self._detached = True
+                self._over.set()
+            else:
                 self._cancel(self._inner)
 
     def _cancel(self, inner: "asyncio.Task[Ended]") -> None:
         inner.cancel()
-        self._arm(asyncio.get_running_loop().time() + _CLOSE_S, self._give_up)
+        self._arm(self._now() + _CLOSE_S, self._give_up)
 
     def _inner_over(self, inner: "asyncio.Task[Ended]") -> None:
         """Wake the outer task; look at the exception, which nobody else will after a give-up."""
@@ -138,59 +143,24 @@ class Session:
         _logger.error("the provider of %s did not close in %g s", self.log.meta.generation, _CLOSE_S)
         self._over.set()
 
-    async def _drive(self) -> Ended:
-        prompt, writer, loop = self._prompt, self._writer, asyncio.get_running_loop()
-        writer.append(Attempt(n=1, provider=self._alias, model=prompt.model))
-        self._prelude = (self.log.head, self.log.appended_bytes)
-        batches = 0
-        async with self._provider.open(prompt, self._deadlines) as stream:
-            async for batch in stream:
-                ended = self._take(batch)
-                if ended is not None:
-                    return ended
-                # Until the log has room it is not the provider who is silent.
-                self._heard = math.inf
-                await writer.room()
-                self._heard = loop.time()
-                batches += 1
-                if batches % _YIELD_BATCHES == 0:
-                    await asyncio.sleep(0)
-        raise RealtimeError("upstream_truncated")
-
-    def _take(self, batch: Batch) -> Ended | None:
-        append = self._writer.append
-        ended = None
-        for item in batch:
-            if isinstance(item, Ended):
-                ended = item
-            elif isinstance(item, Usage):
-                self._usage = item
-            else:
-                append(item)
-                if self._first_event_ms is None:
-                    self._note_first()
-        return ended
-
-    def _note_first(self) -> None:
-        self._first_event_ms = self._elapsed_ms()
-        self._hooks(FirstEvent(self.log.meta, self._first_event_ms))
-
     def _watch(self) -> None:
         """Find the deadline that is next, and interrupt when one has passed."""
-        loop, limits = asyncio.get_running_loop(), self._deadlines
-        pending = [(self._began + limits.total_s, Expired("timeout_total"))]
-        if self._first_event_ms is None:
-            pending.append((self._began + limits.first_event_s, Expired("timeout_first_event")))
+        drive = self._drive
+        limits = drive.limits
+        pending = [(self._began + self._deadlines.total_s, Expired("timeout_total"))]
+        if drive.first_event_ms is None:
+            # The attempt has a limit of its own, after which another may follow; this is for one that will not end.
+            pending.append((drive.asked + limits.first_event_s + _CLOSE_S, Expired("timeout_first_event")))
         else:
-            pending.append((self._heard + limits.idle_s, Expired("timeout_idle")))
+            pending.append((drive.heard + limits.idle_s, Expired("timeout_idle")))
         due, cause = min(pending, key=lambda pair: pair[0])
-        if due <= loop.time():
+        if due <= self._now():
             self._interrupt(cause)
         else:
             # The first content may come at any time and bring a nearer deadline with it; looking at least once per
             # idle period finds it no later than one period after it passed its start. A caller who asks for a period
             # of a nanosecond does not get a core for it.
-            now = loop.time()
+            now = self._now()
             self._arm(max(min(due, now + limits.idle_s), now + _LEAST_WATCH_S), self._watch)
 
     def _arm(self, at: float, callback: Callable[[], None]) -> None:
@@ -207,8 +177,8 @@ class Session:
 
     def _conclude(self, inner: "asyncio.Task[Ended]") -> Finished:
         """Say how it ended. An end the provider reached first wins over an interruption that came too late."""
-        cause, usage = self._cause, self._settled_usage()
-        timings = Timings(duration_ms=self._elapsed_ms(), first_event_ms=self._first_event_ms)
+        cause, usage = self._cause, self._drive.usage()
+        timings = Timings(duration_ms=self._drive.elapsed_ms, first_event_ms=self._drive.first_event_ms)
         error = None if not inner.done() or inner.cancelled() else inner.exception()
         if inner.done() and not inner.cancelled() and error is None:
             ended = inner.result()
@@ -222,38 +192,25 @@ class Session:
             error = RealtimeError("internal")
         return Finished("failed", error=error.error, usage=usage, timings=timings)
 
-    def _settled_usage(self) -> Usage:
-        """The provider's figures, or what can be counted from the log when it did not get to give them."""
-        usage = self._usage
-        if usage is not None and not usage.estimated:
-            return usage
-        known = usage or Usage(input_tokens=-(-self._prompt.text_length() // _BYTES_PER_TOKEN))
-        counted = max(known.output_tokens, self._counted_tokens())
-        return msgspec.structs.replace(known, output_tokens=counted, estimated=True)
-
-    def _counted_tokens(self) -> int:
-        """Tokens of what was said, by the log."""
-        if self._prelude is None:
-            return 0
-        deltas, size = self.log.head - self._prelude[0], self.log.appended_bytes - self._prelude[1]
-        return deltas if size <= deltas * _BYTES_PER_DELTA else -(-size // _BYTES_PER_TOKEN)
-
-    def _elapsed_ms(self) -> int:
-        return int((asyncio.get_running_loop().time() - self._began) * 1000)
-
     def _summarise(self, finished: Finished) -> Summary:
-        meta = self.log.meta
+        meta, target = self.log.meta, self._drive.target
+        _, _, asked = meta.model.partition("/")
+        # Of an answer that was read on after a stop there are better figures now.
+        usage = self._drive.usage() if self._detached else finished.usage
+        prices = None if target is None else target.deployment.prices(target.prompt.model)
         return Summary(
             generation=meta.generation,
             tenant=meta.tenant,
             subject=meta.subject,
-            provider=self._alias,
-            model=self._prompt.model,
+            provider=meta.provider if target is None else target.deployment.alias,
+            model=asked if target is None else target.prompt.model,
             created_ms=meta.created_ms,
             outcome=finished.outcome,
-            usage=finished.usage,
+            usage=usage,
             timings=finished.timings,
             events=self.log.head,
+            attempts=self._drive.attempts.count,
+            cost=None if prices is None else prices.cost(usage),
             reason=finished.reason,
             native_reason=finished.native_reason,
             stopped_by=finished.stopped_by,
@@ -270,38 +227,12 @@ def _let_go(inner: "asyncio.Task[Ended]") -> None:
     The frames themselves are left alone: a generator's failure may come from another task of its own, which goes on,
     and to clear the frame of one that is suspended is to close it.
     """
-    error = None if inner.cancelled() else inner.exception()
+    error: BaseException | None
+    try:
+        error = inner.exception()
+    except asyncio.CancelledError as cancelled:
+        # The task keeps this one, too, until it is asked for it.
+        error = cancelled
     while error is not None:
         error.__traceback__ = None
         error = error.__context__
-
-
-class _Presence:
-    """Notices that everyone has left. One whom nobody ever observed is a batch job and is left alone."""
-
-    def __init__(self, grace_s: float | None, abandoned: Callable[[], None]) -> None:
-        self._grace_s = grace_s
-        self._abandoned = abandoned
-        self._observed = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def grace_ends_at(self) -> float | None:
-        """Loop time at which it is given up; None while it is not alone."""
-        return self._timer.when() if self._timer is not None else None
-
-    def changed(self, present: int, observed: bool) -> None:  # noqa: FBT001 - the log's callback
-        """Start the grace when the last reader leaves, end it when one comes.
-
-        Args:
-            observed: Whether the one who came or went is an observer; one who only waited for the end is none.
-        """
-        self.close()
-        self._observed = self._observed or observed
-        if present == 0 and self._observed and self._grace_s is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._grace_s, self._abandoned)
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

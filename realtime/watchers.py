@@ -1,6 +1,7 @@
 """Telling everyone who watches a log that it moved.
 
-Not at every append but once a turn of the loop, so that tokens that came together leave together; in batches, so that a
+A few are told at once, for to come back to them later costs more than to tell them; but not again within a millisecond,
+so that what comes in a flood leaves in few writes. Many are told once a turn of the loop, in batches, so that a
 thousand observers of one generation do not hold up the rest; and, where telling everyone takes long, not all the time:
 what comes meanwhile goes with the next round, in one write instead of several. Under overload that makes writes larger,
 not queues longer.
@@ -11,8 +12,10 @@ from typing import Protocol
 
 # A turn of the loop costs about two deliveries; nobody else should wait for longer than a millisecond.
 _BATCH = 128
-# So few take no time that is worth a look at the clock.
+# So few take no time that is worth a look at the clock, or another turn of the loop.
 _FEW = 8
+# What moves again within this time does so in a flood.
+_FLOOD_S = 0.001
 # A round that takes longer than this takes at most this share of the time, and is at most this late.
 _LONG_S = 0.001
 _SHARE = 0.25
@@ -48,12 +51,16 @@ class Watchers:
         self._watching.pop(watcher, None)
 
     def tell(self) -> None:
-        """Tell everyone soon."""
+        """Tell everyone, now or soon."""
         if self._telling:
             self._again = True
         elif self._watching:
             self._telling = True
-            self._schedule(asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            if len(self._watching) <= _FEW and loop.time() - self._began_s >= _FLOOD_S:
+                self._begin(loop)
+            else:
+                self._schedule(loop)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._lasted_s > _LONG_S:
@@ -65,6 +72,7 @@ class Watchers:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._again = False
+        self._began_s = loop.time()
         watching = len(self._watching)
         if watching <= _FEW:
             if watching == 1:
@@ -75,7 +83,6 @@ class Watchers:
             self._lasted_s = 0.0
             self._end()
         else:
-            self._began_s = loop.time()
             self._round, self._told = list(self._watching), 0
             self._tell_batch(loop)
 

@@ -150,7 +150,7 @@ async def test_the_json_view_ends_with_the_value_of_the_text(server: RunningServ
         await gate.wait()
         yield said[20:]
 
-    server.sessions.providers[wire] = GeneratorProvider(words)
+    server.sessions.catalogue.add(wire, GeneratorProvider(words))
     generation = await start(server.address, model=f"{wire}/default")
     early, late = Observer(generation, wire), Observer(generation, wire)
     watching = asyncio.create_task(early.watch(server.address, wire, view="json"))

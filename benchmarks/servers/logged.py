@@ -26,7 +26,7 @@ def main() -> None:
     given: dict[str, Any] = {"port": port, "log_level": "warning", "demo": True}
     settings = Settings(**given)
     application = Application(settings, env={})
-    application.sessions.providers["log"] = GeneratorProvider(log, models=("ended", "running"))
+    application.sessions.catalogue.add("log", GeneratorProvider(log, models=("ended", "running")))
     create_server(application).run(sockets=[listen(settings)])
 
 

@@ -3,14 +3,14 @@
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from typing import Any
 
 from benchmarks.stamps import turn, until
 from realtime.events import Text
 from realtime.policy import Deadlines
 from realtime.prompt import Prompt
-from realtime.providers.base import Batch, Ended, ProviderStream
+from realtime.providers.base import Batch, Ended
+from realtime.providers.pulled import Pulled
 from realtime.server.app import Application
 from realtime.server.process import create_server, listen
 from realtime.server.settings import Settings
@@ -27,8 +27,8 @@ class PacedProvider:
     def check(self, prompt: Prompt) -> None:  # noqa: ARG002 - anything goes
         return
 
-    def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:  # noqa: ARG002 - nothing to ask
-        return aclosing(self._stream())
+    def open(self, prompt: Prompt, deadlines: Deadlines) -> Pulled:  # noqa: ARG002 - nothing to ask
+        return Pulled(self._stream())
 
     async def models(self) -> Sequence[str]:
         return ("paced",)
@@ -52,7 +52,8 @@ def main() -> None:
     settings = Settings(**given)
     application = Application(settings, env={})
     sessions = application.sessions
-    sessions.providers["paced"] = PacedProvider(rate, seconds, lambda: sessions.statistics().observers >= observers)
+    provider = PacedProvider(rate, seconds, lambda: sessions.statistics().observers >= observers)
+    sessions.catalogue.add("paced", provider)
     create_server(application).run(sockets=[listen(settings)])
 
 

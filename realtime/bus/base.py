@@ -5,7 +5,7 @@ A session holds a Writer and nothing else of the bus; observers hold an `EventLo
 it becomes visible in the `EventLog` when it is in the log of record. In memory the two are the same moment.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -47,8 +47,11 @@ class Writer(Protocol):
         """Call `callback` when a stop is asked for; at once if it already was."""
         ...
 
-    def append(self, event: AnyEvent) -> int:
+    def append(self, event: AnyEvent, *, more: bool = False) -> int:
         """Number the event and hand it over. Never waits.
+
+        Args:
+            more: Others follow at once, and then `show`.
 
         Returns:
             Its number in the log, counting from 1 without a hole.
@@ -59,8 +62,12 @@ class Writer(Protocol):
         """
         ...
 
-    async def room(self) -> None:
-        """Return when the log can take more; at once unless a bound is reached."""
+    def show(self) -> None:
+        """What was appended with more to follow is all there: let those who wait for it know."""
+        ...
+
+    def room(self) -> Awaitable[None] | None:
+        """None while the log can take more; where a bound is reached, what is to be awaited before that."""
         ...
 
     async def seal(self, finished: Finished) -> SealResult:

@@ -1,7 +1,7 @@
 """The one hand that writes a log in memory: append and visible are the same moment."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -50,17 +50,23 @@ class MemoryWriter:
             if self._on_stop is not None:
                 self._on_stop(by)
 
-    def append(self, event: AnyEvent) -> int:
-        seq = self.log.append(event, self._now_ms())
+    def append(self, event: AnyEvent, *, more: bool = False) -> int:
+        seq = self.log.append(event, self._now_ms(), more=more)
         if self._window is not None:
             self._trim(self._window)
         return seq
 
-    async def room(self) -> None:
-        if self._window is not None:
-            while self._is_full(self._window):
-                await self.log.wait_moved()
-                self._trim(self._window)
+    def show(self) -> None:
+        self.log.show()
+
+    def room(self) -> Awaitable[None] | None:
+        window = self._window
+        return self._wait_for_room(window) if window is not None and self._is_full(window) else None
+
+    async def _wait_for_room(self, window: Retention) -> None:
+        while self._is_full(window):
+            await self.log.wait_moved()
+            self._trim(window)
 
     def _trim(self, window: Retention) -> None:
         """Let go of what is beyond the window, but of nothing that a reader still needs."""

@@ -4,7 +4,7 @@ A provider's raw items are chunks, and chunks never leave its module: what comes
 one per read of the provider's socket, because a batch costs one wake-up of the driver and a token each would cost many.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -22,10 +22,27 @@ class Ended(msgspec.Struct, frozen=True):
     native_reason: str | None = None
 
 
-# What a stream yields: content, usage as far as it is known (`estimated` while the provider has not said its last
-# word), and `Ended`. An empty batch is a sign of life, such as a keep-alive.
+# What a stream gives: content, usage as far as it is known (`estimated` while the provider has not said its last
+# word), and `Ended`, last. An empty batch is a sign of life, such as a keep-alive.
 Batch = Sequence[Content | Usage | Ended]
-ProviderStream = AbstractAsyncContextManager[AsyncIterator[Batch]]
+Take = Callable[[Batch], Awaitable[None] | None]
+"""Is given each batch. What it returns, if anything, is to be awaited before more is read; what it raises ends it."""
+
+
+class ProviderStream(Protocol):
+    """One answer, on its way.
+
+    It is pushed and not iterated over: from a socket a batch comes to the log within the call that read it, where to
+    wake a task for each token would cost more than all the rest of its way.
+    """
+
+    async def run(self, take: Take) -> None:
+        """Give every batch to `take`, in order, until `Ended` was given or the provider broke off. Called once.
+
+        Raises:
+            RealtimeError: What went wrong upstream, after all that came before it was given.
+        """
+        ...
 
 
 class Provider(Protocol):
@@ -42,7 +59,7 @@ class Provider(Protocol):
         """
         ...
 
-    def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
+    def open(self, prompt: Prompt, deadlines: Deadlines) -> AbstractAsyncContextManager[ProviderStream]:
         """Make the request. Leaving the context closes the upstream connection, at whatever point that happens.
 
         Args:

@@ -21,7 +21,8 @@ from ..events import Content, Reasoning, Refusal, Text, ToolArguments, ToolCall,
 from ..policy import Deadlines
 from ..prompt import Message, NamedTool, Prompt, TextPart, Tool
 from . import demo_text
-from .base import Batch, Ended, ProviderStream
+from .base import Batch, Ended
+from .pulled import Pulled
 
 MODELS = ("default", "reasoning", "tools", "json")
 
@@ -88,12 +89,14 @@ class DemoProvider:
         if prompt.response_format is not None and prompt.response_format.schema is not None:
             field = "response_format.schema"
             raise RealtimeError("bad_request", "The demo makes JSON of a form of its own.", field=field)
+        if prompt.provider_tools:
+            raise RealtimeError("bad_request", "The demo runs no tools itself.", field="provider_tools[0]")
         choice = prompt.tool_choice
         if isinstance(choice, NamedTool) and all(tool.name != choice.name for tool in prompt.tools):
             raise RealtimeError("bad_request", "tool_choice names none of the tools.", field="tool_choice.name")
 
-    def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:  # noqa: ARG002 - nothing to connect to.
-        return aclosing(self._stream(prompt, _options(prompt)))
+    def open(self, prompt: Prompt, deadlines: Deadlines) -> Pulled:  # noqa: ARG002 - nothing to connect to.
+        return Pulled(self._stream(prompt, _options(prompt)))
 
     async def models(self) -> Sequence[str]:
         return MODELS

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from ..errors import RealtimeError
 
-# A whole image in one delta is about this large; a provider that sends more in one event is not speaking its protocol.
-MAX_EVENT_BYTES = 4 * 1024 * 1024
+# The largest event anyone means is a whole picture in base64, and a PNG of 2048 by 2048 pixels is 5 MiB of that at
+# worst. The SDKs have no limit, which is a limit of this process's memory.
+MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -104,5 +105,5 @@ def _parse(block: bytes) -> ServerEvent | None:
 
 
 def _too_large() -> RealtimeError:
-    limit = f"{MAX_EVENT_BYTES // 1024 // 1024} MiB"
-    return RealtimeError("upstream_protocol", f"The provider sent an event larger than {limit}.")
+    limit = MAX_EVENT_BYTES // 1024 // 1024
+    return RealtimeError("upstream_protocol", f"The provider sent an event larger than {limit} MiB.", limit=limit)

@@ -26,21 +26,37 @@ _logger = logging.getLogger("realtime")
 
 _MAX_RETRY_AFTER_S = 86_400.0
 
+# What both APIs and the servers that speak like them answer with; any other status goes by its class.
 STATUS_CODES = {
+    400: "upstream_invalid",
     401: "upstream_auth",
     402: "upstream_rate_limited",
     403: "upstream_auth",
     404: "upstream_not_found",
     408: "upstream_overloaded",
+    # A conflict with another request, or a lock that was not had in time: both SDKs would ask again.
+    409: "upstream_overloaded",
+    413: "upstream_invalid",
+    422: "upstream_invalid",
+    424: "upstream_overloaded",
     425: "upstream_overloaded",
     429: "upstream_rate_limited",
+    # Groq's, for a tier that has no room now.
+    498: "upstream_overloaded",
     499: "upstream_unreachable",
+    500: "upstream_overloaded",
+    502: "upstream_overloaded",
+    503: "upstream_overloaded",
+    504: "upstream_overloaded",
+    # Anthropic's.
+    529: "upstream_overloaded",
 }
 
 # Words of both APIs and of the servers that speak like them, in `error.type` or `error.code`.
 IN_BAND_CODES = {
     "authentication_error": "upstream_auth",
     "invalid_api_key": "upstream_auth",
+    "incorrect_api_key": "upstream_auth",
     "permission_error": "upstream_auth",
     "permission_denied": "upstream_auth",
     "not_found_error": "upstream_not_found",
@@ -49,12 +65,15 @@ IN_BAND_CODES = {
     "request_too_large": "upstream_invalid",
     "context_length_exceeded": "upstream_invalid",
     "content_policy_violation": "upstream_invalid",
+    "content_filter": "upstream_invalid",
     "rate_limit_error": "upstream_rate_limited",
     "rate_limit_exceeded": "upstream_rate_limited",
     "insufficient_quota": "upstream_rate_limited",
     "billing_error": "upstream_rate_limited",
     "overloaded_error": "upstream_overloaded",
+    "engine_overloaded_error": "upstream_overloaded",
     "timeout_error": "upstream_overloaded",
+    "gateway_timeout_error": "upstream_overloaded",
     "api_error": "upstream_overloaded",
     "server_error": "upstream_overloaded",
 }
@@ -131,9 +150,9 @@ def from_in_band(error: Any) -> RealtimeError:
     return _noted(_by_name(error), "in the stream", *_names(error))
 
 
-def from_garbage(what: str, data: bytes) -> RealtimeError:
+def from_garbage(what: str, data: bytes = b"") -> RealtimeError:
     """The error for bytes that are none of the provider's protocol; `what` is our sentence about them."""
-    return _noted(RealtimeError("upstream_protocol", what), f"{what} ({len(data)} bytes)")
+    return _noted(RealtimeError("upstream_protocol", what), f"{what} ({len(data)} bytes)" if data else what)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -151,8 +170,8 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _by_name(error: Any) -> RealtimeError:
-    words = [str(error.get(key)) for key in ("code", "type")] if isinstance(error, dict) else []
-    for word in words:
+    given = _inner(error)
+    for word in (str(given.get(key)) for key in ("code", "type")):
         if _STATUS.fullmatch(word):
             return from_status(int(word), {})
         if word in IN_BAND_CODES:
@@ -161,13 +180,21 @@ def _by_name(error: Any) -> RealtimeError:
 
 
 def _names(body: Any) -> Iterator[str]:
-    """What an error object, bare or in its envelope, is named with."""
-    inner = body.get("error") if isinstance(body, dict) else None
-    given = inner if isinstance(inner, dict) else body
+    """What an error object is named with."""
+    given = _inner(body)
     for key in ("type", "code"):
-        word = str(given.get(key)) if isinstance(given, dict) and given.get(key) is not None else ""
+        word = str(given.get(key)) if given.get(key) is not None else ""
         if _NAME.fullmatch(word):
             yield f"{key} {word}"
+
+
+def _inner(body: Any) -> dict[str, Any]:
+    """An error object out of its envelope, and that out of a list, into which Gemini's compatible endpoint puts it."""
+    given = body[0] if isinstance(body, list) and body else body
+    inner = given.get("error") if isinstance(given, dict) else None
+    if isinstance(inner, dict):
+        return inner
+    return given if isinstance(given, dict) else {}
 
 
 def _noted(error: RealtimeError, *notes: str) -> RealtimeError:

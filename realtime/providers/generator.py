@@ -26,8 +26,9 @@ from ..errors import RealtimeError
 from ..events import PHASES, Content, Data, Event, Text, Usage
 from ..policy import Deadlines
 from ..prompt import Prompt
-from .base import Batch, Ended, ProviderStream
+from .base import Batch, Ended
 from .handover import threaded
+from .pulled import Pulled
 
 Function = Callable[[Prompt], AsyncIterator[Any] | Iterator[Any]]
 Item = Content | Usage | Ended
@@ -61,8 +62,8 @@ class GeneratorProvider:
                 field = f"options.{name}"
                 raise RealtimeError("bad_request", f"Unknown field {field!r}.", field=field)
 
-    def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:  # noqa: ARG002 - nothing to connect to.
-        return aclosing(self._stream(prompt))
+    def open(self, prompt: Prompt, deadlines: Deadlines) -> Pulled:  # noqa: ARG002 - nothing to connect to.
+        return Pulled(self._stream(prompt))
 
     async def models(self) -> Sequence[str]:
         return self._models

@@ -1,288 +1,201 @@
-"""The chunks of a Chat Completions stream, in the dialects of the servers that speak it, and what they mean.
+"""What the chunks of a Chat Completions stream mean, in the dialects of the servers that speak it.
 
-Only what is used is declared: msgspec skips the rest of a chunk, which is most of it. What servers disagree about is
-typed loosely, because one odd field must not end a generation.
+`chat_wire` has their form, `chat_calls` puts tool calls together, `chat_parts` knows what is beside text.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from ..errors import RealtimeError
-from ..events import Extra, Reason, Reasoning, Refusal, Source, Text, ToolArguments, ToolCall, Usage
+from ..events import Extra, Reason, Reasoning, Refusal, Text, Usage
 from .base import Ended
+from .chat_calls import Calls
+from .chat_parts import take_annotations, take_audio, take_citations, take_images, take_parts, take_reasoning
+from .chat_usage import usage_of
+from .chat_wire import (
+    EMPTY,
+    FAILURES,
+    KNOWN_KEYS,
+    MAX_REASON,
+    NOTHING,
+    REASONS,
+    Choice,
+    Chunk,
+    Delta,
+    Fragment,
+    decode_chunk,
+    decode_closer,
+    decode_delta,
+)
 from .event_stream import ServerEvent
 from .faults import from_garbage, from_in_band
-from .upstream import Item, tolerant_json
+from .lenient import any_json, tolerant_json
+from .unknown import count
+from .upstream import Item
 
-REASONS: dict[str, Reason] = {
-    "stop": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-    "end_turn": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
-
-# Some servers give a failure as the reason of an end; a part of an answer is not a success.
-FAILURES = {
-    "error": "upstream_overloaded",
-    "insufficient_system_resource": "upstream_overloaded",
-    "abort": "upstream_truncated",
-}
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Fragment(msgspec.Struct):
-    """A piece of a tool call; `index` tells the calls of a message apart where servers send it."""
-
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct):
-    content: str | list[Any] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | dict[str, Any] | None = None
-    refusal: str | None = None
-    tool_calls: list[_Fragment] | None = None
-    function_call: _Function | None = None
-    annotations: list[Any] | None = None
-    images: Any = None
-    audio: Any = None
-
-
-_NO_DELTA = _Delta()
-_NO_FUNCTION = _Function()
-_NOTHING = msgspec.Raw(b"null")
-
-
-class _Choice(msgspec.Struct):
-    index: int | None = None
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    usage: msgspec.Raw = _NOTHING
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = _NOTHING
-    error: Any = None
-
-
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_decode_usage = msgspec.json.Decoder(_Usage, strict=False).decode
-
-
-class _Call(msgspec.Struct):
-    """A tool call as far as it is known.
-
-    Attributes:
-        call: Our id of it: the provider's own, unless that is missing or another call's.
-        held: Arguments that came before its name.
-    """
-
-    call: str
-    native_id: str | None
-    begun: bool = False
-    held: str = ""
+_NO_DELTA = Delta()
+_NOT_A_CHUNK = "The provider sent a chunk that is no chat completion."
 
 
 class ChatTranslator:
-    """See `Translator`. One per stream: it remembers the tool calls that have begun."""
+    """See `Translator`. One per stream: it remembers the tool calls that have begun.
+
+    Attributes:
+        unknown: How often each kind came that has no meaning here.
+    """
 
     def __init__(self) -> None:
         self.ended: Ended | None = None
         self.done = False
-        self._calls: dict[int, _Call] = {}
-        self._ids: set[str] = set()
+        self.unknown: dict[str, int] = {}
+        self._calls = Calls(self.unknown)
         self._refused = False
         self._usage: Usage | None = None
+        self._cited: set[str] = set()
 
     def take(self, event: ServerEvent, batch: list[Item]) -> None:
         data = event.data
         if self.done or not data:
+            self._take_late(data, batch)
             return
         if data.startswith(b"[DONE]"):
             self.done = True
             return
-        chunk = self._chunk(event)
-        for choice in chunk.choices or ():
-            if not choice.index:
-                self._choice(choice, batch)
-        if chunk.usage != _NOTHING:
-            self._take_usage(chunk.usage, batch)
-
-    def _chunk(self, event: ServerEvent) -> _Chunk:
         try:
-            chunk = _decode_chunk(event.data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            chunk = self._decode_odd(event.data)
+            chunk = decode_chunk(data)
+        except (ValueError, RecursionError):
+            chunk = _decode_odd(data)
         if chunk.error:
             raise from_in_band(chunk.error)
-        if chunk.choices is None and chunk.usage == _NOTHING:
-            _refuse_bare_error(event)
-        return chunk
+        said = len(batch)
+        for choice in chunk.choices or ():
+            if choice.index:
+                _refuse_content(choice)
+            else:
+                self._choice(choice, batch)
+        if chunk.citations:
+            take_citations(chunk.citations, self._cited, batch)
+        if chunk.usage is not None or chunk.x_groq is not None:
+            self._take_usage(_figures(chunk), batch)
+        elif len(batch) == said and self.ended is None:
+            self._look_closer(event, chunk, batch)
 
-    def _decode_odd(self, data: bytes) -> _Chunk:
-        try:
-            return _decode_chunk(tolerant_json(data))
-        except (ValueError, RecursionError):
-            raise from_garbage("The provider sent a chunk that is no chat completion.", data) from None
-
-    def _choice(self, choice: _Choice, batch: list[Item]) -> None:
-        delta = choice.delta or _NO_DELTA
+    def _choice(self, choice: Choice, batch: list[Item]) -> None:
+        delta = choice.delta or _whole(choice.message)
         # Servers that renamed the field send both, with the same text.
         reasoning = delta.reasoning_content or delta.reasoning
-        if reasoning and isinstance(reasoning, str):
+        if delta.reasoning_details or delta.thinking_blocks:
+            take_reasoning(delta, reasoning, batch)
+        elif reasoning and isinstance(reasoning, str):
             batch.append(Reasoning(reasoning))
         content = delta.content
         if content:
             if isinstance(content, str):
                 batch.append(Text(content))
             else:
-                _take_parts(content, batch)
-        if delta.refusal:
-            self._refused = True
-            batch.append(Refusal(delta.refusal))
-        for fragment in delta.tool_calls or ():
-            self._take_fragment(fragment, batch)
-        if delta.function_call is not None:
-            self._take_fragment(_Fragment(index=-1, function=delta.function_call), batch)
-        _take_extras(delta, batch)
+                take_parts(content, batch)
+        if delta.tool_calls:
+            for fragment in delta.tool_calls:
+                self._calls.take(fragment, batch)
+        if delta.refusal or delta.function_call or delta.annotations or delta.images or delta.audio:
+            self._take_rarer(delta, batch)
         if choice.finish_reason:
             self._finish(choice.finish_reason, batch)
-        if choice.usage != _NOTHING:
+        if choice.usage is not None:
             self._take_usage(choice.usage, batch)
 
-    def _take_fragment(self, fragment: _Fragment, batch: list[Item]) -> None:
-        function = fragment.function or _NO_FUNCTION
-        index = fragment.index if fragment.index is not None else self._index_of(fragment)
-        call = self._calls.get(index)
-        # Some servers number every call 0 and send each whole; a new id with a name is a new call.
-        if call is None or (call.begun and function.name and fragment.id and fragment.id != call.native_id):
-            call = self._calls[index] = _Call(self._new_id(fragment.id), fragment.id)
-        call.held += function.arguments or ""
-        if function.name and not call.begun:
-            call.begun = True
-            batch.append(ToolCall(call.call, function.name))
-        if call.begun and call.held:
-            batch.append(ToolArguments(call=call.call, text=call.held))
-            call.held = ""
-
-    def _new_id(self, native: str | None) -> str:
-        made = native or f"call_{len(self._ids)}"
-        if made in self._ids:
-            made = f"{made}_{len(self._ids)}"
-        self._ids.add(made)
-        return made
-
-    def _index_of(self, fragment: _Fragment) -> int:
-        """A fragment without an index goes on with the last call, unless it begins another."""
-        if not self._calls:
-            return 0
-        last = max(self._calls)
-        call = self._calls[last]
-        named = fragment.function is not None and fragment.function.name
-        another = named and call.begun and (fragment.id is None or fragment.id != call.native_id)
-        return last + 1 if another else last
+    def _take_rarer(self, delta: Delta, batch: list[Item]) -> None:
+        if delta.refusal and isinstance(delta.refusal, str):
+            self._refused = True
+            batch.append(Refusal(delta.refusal))
+        if delta.function_call is not None:
+            self._calls.take(Fragment(index=-1, function=delta.function_call), batch)
+        if delta.annotations:
+            take_annotations(delta.annotations, batch)
+        if delta.images:
+            take_images(delta.images, batch)
+        if delta.audio:
+            take_audio(delta.audio, batch)
 
     def _finish(self, native: str, batch: list[Item]) -> None:
-        if native in FAILURES:
-            raise RealtimeError(FAILURES[native])
-        reason = REASONS.get(native, "other")
-        if reason == "stop" and self._refused:
-            reason = "refusal"
-        self.ended = Ended(reason, native)
+        # Gemini says more behind a colon; servers that pass its own words on, or Cohere's, shout.
+        word = native.partition(":")[0].lower()
+        if word in FAILURES:
+            raise RealtimeError(FAILURES[word])
+        self._calls.finish(batch)
+        self.ended = Ended(self._reason(REASONS.get(word, "other")), native[:MAX_REASON])
         if self._usage is not None:
             # It came early and it may be all there is.
             batch.append(msgspec.structs.replace(self._usage, estimated=False))
 
-    def _take_usage(self, raw: msgspec.Raw, batch: list[Item]) -> None:
-        try:
-            usage = _to_usage(_decode_usage(raw), final=self.ended is not None)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return
-        self._usage = usage
-        batch.append(usage)
-        self.done = self.done or self.ended is not None
+    def _reason(self, told: Reason) -> Reason:
+        """Some servers, and OpenAI when it was told which tool to call, call every ordinary end a stop."""
+        if told != "stop":
+            return told
+        return "refusal" if self._refused else "tool_calls" if self._calls.begun else "stop"
+
+    def _take_usage(self, told: Any, batch: list[Item]) -> None:
+        usage = usage_of(told, final=self.ended is not None)
+        if usage is not None:
+            self._usage = usage
+            batch.append(usage)
+            self.done = self.done or self.ended is not None
+
+    def _take_late(self, data: bytes, batch: list[Item]) -> None:
+        """Behind the end nothing counts but what it cost, which some servers say only there."""
+        if b'"usage"' in data and self.ended is not None:
+            self._take_usage(_figures(_decode_odd(data)), batch)
+
+    def _look_closer(self, event: ServerEvent, chunk: Chunk, batch: list[Item]) -> None:
+        """A chunk that said nothing may be an error without its envelope, or say what nobody here knows yet."""
+        with suppress(ValueError, RecursionError):
+            closer = decode_closer(event.data)
+            if chunk.choices is None:
+                if event.name == b"error" or "error" in (closer.object, closer.type):
+                    raise from_in_band(any_json(event.data))
+                count(self.unknown, closer.type or closer.object or event.name.decode("utf-8", "replace"))
+            for choice in closer.choices or ():
+                for key, said in (choice.delta or {}).items():
+                    if key not in KNOWN_KEYS and bytes(said) not in EMPTY and count(self.unknown, key):
+                        batch.append(Extra(key, any_json(bytes(said))))
 
 
-def _refuse_bare_error(event: ServerEvent) -> None:
-    """An error without its envelope: the whole event is the error object."""
-    value = msgspec.json.decode(tolerant_json(event.data))
-    if event.name == b"error" or "error" in (value.get("object"), value.get("type")):
-        raise from_in_band(value)
+def _decode_odd(data: bytes) -> Chunk:
+    try:
+        return decode_chunk(tolerant_json(data))
+    except (ValueError, RecursionError):
+        _refuse_listed_error(data)
+        raise from_garbage(_NOT_A_CHUNK, data) from None
 
 
-def _take_parts(parts: list[Any], batch: list[Item]) -> None:
-    """Content as a list of parts, which reasoning models of some servers send."""
-    for part in parts:
-        match part:
-            case {"type": "text", "text": str(text)}:
-                batch.append(Text(text))
-            case {"type": "thinking", "thinking": [*inner]}:
-                text = "".join(str(item.get("text") or "") for item in inner if isinstance(item, dict))
-                batch.append(Reasoning(text))
-            case {"type": str(kind)}:
-                batch.append(Extra(kind, part))
+def _refuse_listed_error(data: bytes) -> None:
+    """Gemini's compatible endpoint puts an error into a list."""
+    with suppress(ValueError):
+        match any_json(data):
+            case [{"error": _}] as listed:
+                raise from_in_band(listed)
 
 
-def _take_extras(delta: _Delta, batch: list[Item]) -> None:
-    for annotation in delta.annotations or ():
-        match annotation:
-            case {"type": "url_citation", "url_citation": {"url": str(url)} as cited}:
-                title = cited.get("title")
-                batch.append(Source(url=url, title=title if isinstance(title, str) else None, detail=annotation))
-            case _:
-                batch.append(Extra("annotation", annotation))
-    if delta.images:
-        batch.append(Extra("images", delta.images))
-    if delta.audio:
-        batch.append(Extra("audio", delta.audio))
+def _refuse_content(choice: Choice) -> None:
+    """One choice is asked for. Words of another would be lost, or mixed into the first."""
+    delta = choice.delta
+    if delta is not None and (delta.content or delta.tool_calls or delta.refusal or delta.function_call):
+        raise from_garbage("The provider sent a second choice, which was not asked for.")
 
 
-def _to_usage(given: _Usage, *, final: bool) -> Usage:
-    prompt_details = given.prompt_tokens_details or _PromptDetails()
-    reasoning = given.completion_tokens_details.reasoning_tokens if given.completion_tokens_details else None
-    prompt, output, total = given.prompt_tokens or 0, given.completion_tokens or 0, given.total_tokens
-    if reasoning and total == prompt + output + reasoning:
-        # xAI counts reasoning beside the completion, everybody else inside it; it is paid for as output.
-        output += reasoning
-    cached = prompt_details.cached_tokens
-    return Usage(
-        input_tokens=prompt,
-        output_tokens=output,
-        cached_input_tokens=given.prompt_cache_hit_tokens if cached is None else cached,
-        cache_write_input_tokens=prompt_details.cache_write_tokens,
-        reasoning_tokens=reasoning,
-        estimated=not final,
-    )
+def _whole(message: msgspec.Raw) -> Delta:
+    if message == NOTHING:
+        return _NO_DELTA
+    try:
+        return decode_delta(message)
+    except (ValueError, RecursionError):
+        raise from_garbage(_NOT_A_CHUNK, bytes(message)) from None
+
+
+def _figures(chunk: Chunk) -> Any:
+    """Groq's were in a place of its own before they came where they belong."""
+    if chunk.usage is None and isinstance(chunk.x_groq, dict):
+        return chunk.x_groq.get("usage")
+    return chunk.usage

@@ -5,9 +5,8 @@ any more: its typed objects cost tens of microseconds a token, and its parsers t
 """
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol
 
 import aiohttp
@@ -17,7 +16,7 @@ import msgspec
 from ..errors import RealtimeError
 from ..events import Content, Usage
 from ..policy import Deadlines
-from .base import Batch, Ended
+from .base import Batch, Ended, Take
 from .event_stream import ServerEvent, Splitter
 from .faults import from_exception, from_garbage, from_in_band, log_fault, mapped
 
@@ -41,10 +40,12 @@ class Translator(Protocol):
     Attributes:
         ended: Set when the provider has said why it ended.
         done: Nothing that matters can follow.
+        unknown: How often something came that has no name here, by kind.
     """
 
     ended: Ended | None
     done: bool
+    unknown: dict[str, int]
 
     def take(self, event: ServerEvent, batch: list[Item]) -> None:
         """Append what `event` means to `batch`, but `ended`.
@@ -75,14 +76,11 @@ async def stream(
     request: Callable[[], AbstractAsyncContextManager[Response]],
     translator: Translator,
     deadlines: Deadlines,
-) -> AsyncGenerator[AsyncIterator[Batch]]:
-    """Make the request and give its batches; the upstream connection lives no longer than this context."""
-    # The session would take a longer wait for the provider's silence.
-    tail_s = min(_TAIL_S, deadlines.idle_s / 2)
-    async with AsyncExitStack() as stack:
-        response = await stack.enter_async_context(_opened(request()))
-        chunks = await stack.enter_async_context(_closing(response.iter_bytes()))
-        yield await stack.enter_async_context(aclosing(_batches(chunks, translator, tail_s)))
+) -> AsyncGenerator["Answer"]:
+    """Make the request and give its answer; the upstream connection lives no longer than this context."""
+    async with _opened(request()) as response:
+        # The session would take a longer wait for the provider's silence.
+        yield Answer(response, translator, min(_TAIL_S, deadlines.idle_s / 2))
 
 
 @asynccontextmanager
@@ -97,75 +95,108 @@ async def _opened(request: AbstractAsyncContextManager[Response]) -> AsyncGenera
             await request.__aexit__(None, None, None)
 
 
-@asynccontextmanager
-async def _closing(chunks: AsyncIterator[bytes]) -> AsyncGenerator[AsyncIterator[bytes]]:
-    """Close the SDK's generator here and now; left to the garbage collector it would cost a task of its own."""
-    try:
-        yield chunks
-    finally:
-        if isinstance(chunks, AsyncGenerator):
-            with suppress(Exception):
-                await chunks.aclose()
+class Answer:
+    """See `ProviderStream`: the body of one response, read to its end.
 
+    Once the provider has said why it ended, the answer is whole. What comes behind that may add usage for a bounded
+    time, and makes no failure of it.
+    """
 
-async def _batches(chunks: AsyncIterator[bytes], translator: Translator, tail_s: float) -> AsyncGenerator[Batch]:
-    splitter, tail = Splitter(), _Tail(translator)
-    heard = False
-    with mapped():
-        async for chunk in chunks:
-            batch: list[Item] = []
-            try:
-                for event in splitter.feed(chunk):
-                    heard = True
-                    tail.take(event, batch)
-            except RealtimeError:
-                # What came before the error in the same read was said, and is shown.
-                yield batch
-                raise
-            yield batch
-            if translator.ended is not None:
-                yield [*await tail.read(chunks, splitter, tail_s), translator.ended]
-                return
-            if translator.done:
-                return
-        if not heard:
-            _refuse_other_bodies(splitter.rest)
-
-
-class _Tail:
-    """What comes once the provider has said why it ended. The answer is whole: nothing there makes it a failure."""
-
-    def __init__(self, translator: Translator) -> None:
+    def __init__(self, response: Response, translator: Translator, tail_s: float) -> None:
+        self._response = response
         self._translator = translator
-        self._ignored = False
+        self._tail_s = tail_s
+        self._splitter = Splitter()
+        self._tail: list[Item] = []
+        self._heard = self._ignored = False
+        self._take: Take = _nobody
+        self._limit: asyncio.Timeout | None = None
+        self._theirs: Exception | None = None
 
-    def take(self, event: ServerEvent, batch: list[Item]) -> None:
-        """Translate an event, of the tail or of before."""
+    async def run(self, take: Take) -> None:
+        """See `ProviderStream`."""
+        self._take = take
+        with mapped():
+            await self._read()
+            if not self._heard and self._theirs is None:
+                _refuse_other_bodies(self._splitter.rest)
+        self._take = _nobody
+        # Let go of it: an exception that is held by what its own traceback holds is freed late.
+        theirs, self._theirs = self._theirs, None
+        if theirs is not None:
+            raise theirs
+        ended = self._translator.ended
+        if ended is not None:
+            waiting = take([*self._tail, ended])
+            if waiting is not None:
+                await waiting
+
+    async def _read(self) -> None:
+        """Read to the end of the body, or to the end of what is waited for."""
+        translator, limit = self._translator, asyncio.timeout(None)
+        self._limit = limit
         try:
-            self._translator.take(event, batch)
+            async with limit:
+                await pour(self._response, self._feed)
         except Exception as error:
-            if self._translator.ended is None:
+            if self._theirs is not None:
+                return
+            if translator.ended is None and not (translator.done and limit.expired()):
                 raise
-            self._ignore(error)
-
-    async def read(self, chunks: AsyncIterator[bytes], splitter: Splitter, tail_s: float) -> list[Item]:
-        """Read on to the end of the body, for a bounded time."""
-        batch: list[Item] = []
-        translator, now = self._translator, asyncio.get_running_loop().time
-        try:
-            async with asyncio.timeout(_DRAIN_S if translator.done else tail_s) as limit:
-                async for chunk in chunks:
-                    was_done = translator.done
-                    for event in splitter.feed(chunk):
-                        self.take(event, batch)
-                    if translator.done and not was_done:
-                        limit.reschedule(now() + _DRAIN_S)
-        except (httpx2.HTTPError, aiohttp.ClientError, OSError):
             # A connection that breaks or stays open behind a whole answer is not worth a line.
-            pass
-        except Exception as error:  # noqa: BLE001 - of whatever kind, see the class.
-            self._ignore(error)
-        return batch
+            if not isinstance(error, TimeoutError | httpx2.HTTPError | aiohttp.ClientError | OSError):
+                self._ignore(error)
+        finally:
+            # It refers to the task, the task to what it failed with, and that to this frame.
+            self._limit = None
+            del limit
+
+    def _feed(self, data: bytes) -> Awaitable[None] | None:
+        """Translate what one read brought, and give it away."""
+        translator = self._translator
+        over = translator.ended is not None
+        batch = self._tail if over else []
+        was_done = translator.done
+        try:
+            events = iter(self._splitter.feed(data))
+            self._translate(events, batch)
+        except Exception as error:
+            # What came before the error in the same read was said, and is shown.
+            waiting = self._give(batch)
+            if waiting is not None:
+                return _raise_after(waiting, error)
+            raise
+        if translator.ended is not None or translator.done:
+            self._expect_end(begun=not over, done=translator.done and not was_done)
+        return None if over else self._give(batch)
+
+    def _translate(self, events: Iterator[ServerEvent], batch: list[Item]) -> None:
+        translator = self._translator
+        while True:
+            try:
+                for event in events:
+                    self._heard = True
+                    translator.take(event, batch)
+            except Exception as error:
+                if translator.ended is None:
+                    raise
+                self._ignore(error)
+            else:
+                return
+
+    def _expect_end(self, *, begun: bool, done: bool) -> None:
+        """Bound what is still waited for: shortly when nothing is missing, a little when usage may come."""
+        if self._limit is not None and (begun or done):
+            patience_s = _DRAIN_S if self._translator.done else self._tail_s
+            self._limit.reschedule(asyncio.get_running_loop().time() + patience_s)
+
+    def _give(self, batch: Batch) -> Awaitable[None] | None:
+        try:
+            return self._take(batch)
+        except Exception as error:
+            # What they raise is no fault of the provider's.
+            self._theirs = error
+            raise
 
     def _ignore(self, error: Exception) -> None:
         if not self._ignored:
@@ -174,26 +205,38 @@ class _Tail:
             log_fault(fault, "ignored behind the end of an answer")
 
 
+async def _raise_after(waiting: Awaitable[None], error: Exception) -> None:
+    await waiting
+    raise error
+
+
+def _nobody(_batch: Batch) -> None:
+    """Takes what nobody wants any more."""
+
+
+async def pour(response: Response, feed: Callable[[bytes], Awaitable[None] | None]) -> None:
+    """Give the body to `feed` as it comes."""
+    chunks = response.iter_bytes()
+    try:
+        async for chunk in chunks:
+            waiting = feed(chunk)
+            if waiting is not None:
+                await waiting
+    finally:
+        # Here and now; left to the garbage collector it would cost a task of its own.
+        if isinstance(chunks, AsyncGenerator):
+            with suppress(Exception):
+                await chunks.aclose()
+
+
 def _refuse_other_bodies(body: bytes) -> None:
     """Tell a body that never was an event stream from one that was cut short."""
     if not body.strip() or body.startswith(_FIELDS):
         return
     with suppress(msgspec.DecodeError):
         answer = msgspec.json.decode(body)
-        if isinstance(answer, dict) and answer.get("error"):
-            raise from_in_band(answer["error"])
+        # Gemini's compatible endpoint puts it in a list.
+        given = answer[0] if isinstance(answer, list) and answer else answer
+        if isinstance(given, dict) and given.get("error"):
+            raise from_in_band(given["error"])
     raise from_garbage("The provider answered with something that is not an event stream.", body)
-
-
-def tolerant_json(data: bytes) -> bytes:
-    """The same JSON with U+FFFD for whatever is half a character.
-
-    Some servers cut between the two `\\u` escapes of an emoji, others inside its UTF-8. msgspec refuses both, rightly;
-    the price of a strange token is that token and not the generation.
-
-    Raises:
-        ValueError: When it is not JSON all the same.
-    """
-    value = json.loads(data.decode("utf-8", "replace"))
-    text = json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()

@@ -1,5 +1,6 @@
 """The composition root: settings in, one ASGI application out. Nothing imports this but the process that runs it."""
 
+import logging
 import os
 from collections.abc import Mapping
 
@@ -16,9 +17,9 @@ from realtime.records import log_records
 from transports.asgi import Receive, Scope, Send
 
 from .auth import anonymous, bearer
-from .found import Found, find_providers
 from .guard import LOOPBACK_HOSTS, Guard
 from .health import create_health
+from .offers import read_offers
 from .openapi import describe
 from .pages import create_pages
 from .problems import add_all_error_handlers
@@ -27,16 +28,27 @@ from .service import Service
 from .settings import Settings, split_list
 from .sockets import refuse_handshake
 
+_logger = logging.getLogger("realtime")
+
 
 class Application:
-    """A configured server: the ASGI app, and what the process needs of it to drain."""
+    """A configured server: the ASGI app, and what the process needs of it to drain.
+
+    Raises:
+        ValueError: The providers' file will not do; says where.
+
+    Attributes:
+        sources: A line for each provider and alias, without secrets, that says where it came from.
+    """
 
     def __init__(self, settings: Settings, env: Mapping[str, str] = os.environ) -> None:
         self.settings = settings
-        self.found: list[Found] = find_providers(env, demo=settings.demo)
+        self._env = env
+        offers = read_offers(settings.providers_file, env, demo=settings.demo)
+        self.sources = offers.sources
         registry = CollectorRegistry()
         self.sessions = SessionManager(
-            {found.alias: found.provider for found in self.found},
+            offers.catalogue,
             bus=MemoryBus(settings.retention()),
             policy=settings.policy(),
             hooks=(Metrics(registry), log_records),
@@ -47,6 +59,18 @@ class Application:
         self.service = Service(self.sessions, authenticate=authenticate, limits=settings.http(), direct=True)
         playground = settings.playground if settings.playground is not None else key is None
         self.app = _build(self.service, settings, registry, playground=playground)
+
+    def reload(self) -> None:
+        """Read the providers' file again. What runs goes on as it began; a file that will not do changes nothing."""
+        try:
+            offers = read_offers(self.settings.providers_file, self._env, demo=self.settings.demo)
+        except ValueError as error:
+            # A sentence with its place; a traceback would add nothing.
+            _logger.error("providers file: %s; what was offered before still is", error)  # noqa: TRY400
+            return
+        self.sources = offers.sources
+        self.sessions.replace_catalogue(offers.catalogue)
+        _logger.info("offering %s", ", ".join(offers.sources))
 
 
 def _build(service: Service, settings: Settings, registry: CollectorRegistry, *, playground: bool) -> FastAPI:

@@ -1,4 +1,4 @@
-"""`realtime serve | chat | watch | stop`."""
+"""`realtime serve | chat | watch | stop | providers check`."""
 
 import inspect
 from typing import Annotated, Any, get_args
@@ -42,6 +42,24 @@ def _with_flags() -> Any:
 
 
 cli.command("serve")(_with_flags())
+providers = typer.Typer(no_args_is_help=True, help="The providers that are configured.")
+cli.add_typer(providers, name="providers")
+
+
+@providers.command("check")
+def check(
+    *, ask: Annotated[bool, typer.Option("--ask", help="Have each say a word, which costs a few tokens.")] = False
+) -> None:
+    """Try each provider, and print what was found; exits with 1 when one of them does not work."""
+    # As for `serve`.
+    from .providers_check import check as run  # noqa: PLC0415
+
+    run(ask=ask)
+
+
+@providers.callback()
+def _providers() -> None:
+    """The providers that are configured."""
 
 
 def main() -> None:

@@ -33,17 +33,28 @@ class DrainingServer(uvicorn.Server):
     Args:
         service: What is served, on whatever path of the app.
         drain_timeout_s: How long generations that run may go on after the first signal.
+        reload: Called on SIGHUP, where there is such a signal.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, *, drain_timeout_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        *,
+        drain_timeout_s: float = 600.0,
+        reload: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(config)
         self._service = service
         self._drain_timeout_s = drain_timeout_s
+        self._reload = reload
         self._hurry = asyncio.Event()
         self._collect = gc.get_threshold()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._reload is not None and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         # Imports made some 300,000 objects that will never be garbage; a full collection over them stops every
         # stream for 150 ms.
         gc.collect()

@@ -45,4 +45,5 @@ def create_server(application: Application) -> DrainingServer:
         frame_bytes=settings.frame_bytes,
         log_config=None,
     )
-    return DrainingServer(config, application.service, drain_timeout_s=settings.drain_timeout_s)
+    reload = application.reload if settings.providers_file is not None else None
+    return DrainingServer(config, application.service, drain_timeout_s=settings.drain_timeout_s, reload=reload)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from realtime.errors import ErrorObject, RealtimeError
-from realtime.events import Outcome, Reason, State, StoppedBy, Timings, Usage
+from realtime.events import Outcome, Queued, Reason, State, StoppedBy, Timings, Usage
 from realtime.log import EventLog
 from realtime.message import Message, assemble
 from transports.asgi import Receive, Scope, header
@@ -33,6 +33,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         trimmed: Events at the beginning that a windowed log no longer keeps; `message` is without them.
+        queue_position: In the line for a place at the provider, from 1, while it waits there.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     timings: Timings | None = None
     message: Message | None = None
     trimmed: int = 0
+    queue_position: int | None = None
 
 
 class StopState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -103,7 +105,13 @@ def resource(log: EventLog, base: str, *, whole: bool) -> Resource:
         timings=finished.timings if finished else None,
         message=assemble(entry.event for entry in log.since(0)) if whole else None,
         trimmed=log.trimmed,
+        queue_position=_queue_position(log),
     )
+
+
+def _queue_position(log: EventLog) -> int | None:
+    entries = log.since(log.head - 1) if log.state == "queued" else ()
+    return next((entry.event.position for entry in entries if isinstance(entry.event, Queued)), None)
 
 
 def stop_state(log: EventLog) -> StopState:

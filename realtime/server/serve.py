@@ -30,7 +30,10 @@ def serve(flags: dict[str, Any]) -> None:
         _fail(f"api_key_file: {error.strerror if isinstance(error, OSError) else error}")
     _refuse_unsafe(settings, key)
     configure_logging(settings.log_format, settings.log_level)
-    application = Application(settings)
+    try:
+        application = Application(settings)
+    except ValueError as error:
+        _fail(f"providers_file: {settings.providers_file}: {error}")
     try:
         sock = listen(settings)
     except OSError as error:
@@ -59,8 +62,8 @@ def _is_loopback(host: str) -> bool:
 
 def _greet(application: Application, address: tuple[str, int]) -> None:
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    for found in application.found:
-        _say(f"  provider [bold]{found.alias}[/bold]  {escape(found.source)}")
+    for alias, source in application.sources.items():
+        _say(f"  provider [bold]{alias}[/bold]  {escape(source)}")
     _say(f"  listening on [bold]http://{escape(host)}:{address[1]}[/bold]  (API reference at /docs)")
 
 

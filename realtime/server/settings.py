@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     playground: bool | None = Field(None, description="Serve the playground at /; by default while no key is set")
 
     # Providers; the keys are read from the providers' own variables too.
+    providers_file: Path | None = Field(None, description="TOML file of providers; read again on SIGHUP")
     demo: bool | None = Field(None, description="Offer the demo provider; by default while no other was found")
 
     # What a connection may cost.
@@ -52,6 +53,11 @@ class Settings(BaseSettings):
     # What a generation may cost.
     max_live: int = Field(_policy.max_live, ge=1, description="Generations driven at once")
     max_prompt_chars: int = Field(_policy.max_prompt_chars, ge=1, description="Characters of a prompt")
+    max_media_bytes: int = Field(_policy.max_media_bytes, ge=0, description="Bytes of a prompt's images and files")
+    provider_tools: str = Field(
+        ",".join(_policy.provider_tools),
+        description="Types of tools that callers may have a provider run, comma separated patterns; empty for none",
+    )
     on_disconnect: Literal["stop", "continue"] = Field(
         _policy.on_disconnect, description="When the last observer has gone"
     )
@@ -108,7 +114,15 @@ class Settings(BaseSettings):
     def policy(self) -> Policy:
         """The rules for generations."""
         deadlines = Deadlines(self.connect_s, self.first_event_s, self.idle_s, self.total_s)
-        return Policy(deadlines, self.on_disconnect, self.grace_s, self.max_live, self.max_prompt_chars)
+        return Policy(
+            deadlines,
+            self.on_disconnect,
+            self.grace_s,
+            self.max_live,
+            self.max_prompt_chars,
+            self.max_media_bytes,
+            split_list(self.provider_tools),
+        )
 
     def retention(self) -> Retention:
         """What the memory bus keeps."""

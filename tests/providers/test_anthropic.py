@@ -6,14 +6,12 @@ from typing import Any
 import anthropic
 import pytest
 
-from realtime.errors import RealtimeError
 from realtime.events import Text, Usage
-from realtime.prompt import JsonFormat, Message, NamedTool, Prompt, ReasoningPart, TextPart, Tool, ToolCallPart
 from realtime.providers.anthropic import AnthropicProvider
 from realtime.providers.base import Ended
 
 from ..upstream import Reply, Upstream, messages
-from .heard import HELLO, hear
+from .heard import hear
 
 KEY = "sk-ant-test-0123456789"
 
@@ -58,82 +56,6 @@ async def test_the_request(upstream: Upstream, provider: AnthropicProvider) -> N
     assert exchange.headers["accept-encoding"] == "identity"
     asked = [{"role": "user", "content": "Hello?"}]
     assert exchange.body == {"model": "scripted", "messages": asked, "max_tokens": 4096, "stream": True}
-
-
-async def test_every_option_is_mapped(upstream: Upstream, provider: AnthropicProvider) -> None:
-    """Each option of a prompt has its place in the request, and results of one turn's calls share a message."""
-    upstream.reply = Reply(messages.text("x"))
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    sealed = ReasoningPart("hm", signature="seal")
-    turn = (sealed, ReasoningPart("unsealed"), ReasoningPart(redacted="xyz"), TextPart("c"), TextPart(""))
-    calls = (ToolCallPart("a", "add", '{"n":1}'), ToolCallPart("b", "add", ""))
-    prompt = Prompt(
-        "m",
-        (
-            Message("user", "q"),
-            Message("assistant", turn + calls),
-            Message("tool", "2", call="a"),
-            Message("tool", (TextPart("bad"),), call="b", is_error=True),
-            Message("user", "and?"),
-        ),
-        system="Be brief.",
-        max_tokens=9,
-        stop=("END",),
-        tools=(Tool("add", "Adds.", schema),),
-        tool_choice="required",
-        response_format=JsonFormat(schema),
-    )
-    provider.check(prompt)
-    await hear(provider, prompt)
-    body = upstream.exchanges[0].body
-    _, said, results, _ = body["messages"]
-    assert said["content"] == [
-        {"type": "thinking", "thinking": "hm", "signature": "seal"},
-        {"type": "redacted_thinking", "data": "xyz"},
-        {"type": "text", "text": "c"},
-        {"type": "tool_use", "id": "a", "name": "add", "input": {"n": 1}},
-        {"type": "tool_use", "id": "b", "name": "add", "input": {}},
-    ]
-    failed = {"type": "tool_result", "tool_use_id": "b", "content": [{"type": "text", "text": "bad"}], "is_error": True}
-    assert results == {
-        "role": "user",
-        "content": [{"type": "tool_result", "tool_use_id": "a", "content": "2"}, failed],
-    }
-    assert (body["system"], body["max_tokens"], body["stop_sequences"]) == ("Be brief.", 9, ["END"])
-    assert body["tools"] == [{"name": "add", "description": "Adds.", "input_schema": schema}]
-    assert body["tool_choice"] == {"type": "any"}
-    closed = schema | {"additionalProperties": False}
-    assert body["output_config"] == {"format": {"type": "json_schema", "schema": closed}}
-
-
-async def test_a_named_tool(upstream: Upstream, provider: AnthropicProvider) -> None:
-    """One tool can be demanded by name."""
-    upstream.reply = Reply(messages.text("x"))
-    await hear(provider, Prompt("m", HELLO.messages, tools=(Tool("add"),), tool_choice=NamedTool("add")))
-    assert upstream.exchanges[0].body["tool_choice"] == {"type": "tool", "name": "add"}
-
-
-@pytest.mark.parametrize(
-    ("asked", "field"),
-    [
-        ({"temperature": 0.0}, "temperature"),
-        ({"top_p": 0.5}, "top_p"),
-        ({"options": {"rate": 1}}, "options.rate"),
-        ({"response_format": JsonFormat()}, "response_format.schema"),
-        ({"response_format": JsonFormat({"properties": {}})}, "response_format.schema"),
-        ({"response_format": JsonFormat({"type": ["string", "null"]})}, "response_format.schema"),
-        ({"messages": (Message("assistant", (ToolCallPart("a", "add", "[]"),)),)}, "messages[0].content"),
-        ({"messages": (Message("assistant", (ToolCallPart("a", "add", "{"),)),)}, "messages[0].content"),
-    ],
-)
-async def test_what_it_cannot_honour_is_refused_by_name(
-    provider: AnthropicProvider, asked: dict[str, Any], field: str
-) -> None:
-    """What the API has no place for is an error that names it, before anything is started."""
-    given: dict[str, Any] = {"model": "m", "messages": HELLO.messages} | asked
-    with pytest.raises(RealtimeError) as raised:
-        provider.check(Prompt(**given))
-    assert (raised.value.code, raised.value.error.field) == ("bad_request", field)
 
 
 async def test_equal_to_the_sdk(upstream: Upstream, provider: AnthropicProvider) -> None:

@@ -18,7 +18,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,8 +34,11 @@ from realtime.providers.base import Batch, Ended, Provider
 from realtime.providers.demo import DemoProvider
 from realtime.providers.generator import GeneratorProvider
 from realtime.providers.openai import OpenAIProvider
-from tests.upstream import chat, messages
+from realtime.providers.openai_responses import OpenAIResponsesProvider
+from tests.upstream import chat, messages, responses
 from tests.upstream.server import STALL, Exchange, Reply, Step, Upstream
+
+from .heard import all_of
 
 
 class Subject(NamedTuple):
@@ -117,6 +120,11 @@ ANTHROPIC: dict[str, Sequence[Step]] = {
     "endless": endless_of(messages.text("more ", whole=False)),
     "silent": [STALL],
 }
+RESPONSES: dict[str, Sequence[Step]] = {
+    "complete": responses.text("some ", "words"),
+    "endless": endless_of(responses.text("more ")[:5]),
+    "silent": [STALL],
+}
 
 IMPLEMENTATIONS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {
     "demo": demo,
@@ -124,6 +132,8 @@ IMPLEMENTATIONS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] =
     "plain generator": partial(generator, blocking_answer),
     "openai": partial(upstream, OPENAI, lambda url: OpenAIProvider("key", url)),
     "anthropic": partial(upstream, ANTHROPIC, lambda url: AnthropicProvider("key", url)),
+    "responses": partial(upstream, RESPONSES, lambda url: OpenAIResponsesProvider("key", url)),
+    "background": partial(upstream, RESPONSES, lambda url: OpenAIResponsesProvider("key", url, background=True)),
 }
 
 
@@ -136,7 +146,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
 
 async def read(provider: Provider, asked: Prompt) -> list[Content | Usage | Ended]:
     async with provider.open(asked, Deadlines()) as stream:
-        return [item async for batch in stream for item in batch]
+        return [item for batch in await all_of(stream) for item in batch]
 
 
 def running_tasks() -> set[asyncio.Task[Any]]:
@@ -243,20 +253,51 @@ async def test_a_stream_that_is_never_entered_leaves_nothing(subject: Subject) -
 async def test_a_stream_can_be_left_in_the_middle(subject: Subject, contents: int) -> None:
     """Leaving at a batch closes everything below it within a second."""
     with nothing_left():
-        async with aclosing(_contents(subject.provider, subject.endless)) as batches:
-            seen = 0
-            async for count in batches:
-                seen += count
-                if seen >= contents:
-                    break
+        seen = 0
+
+        def take(batch: Batch) -> None:
+            nonlocal seen
+            seen += sum(isinstance(item, Event) for item in batch)
+            assert seen < contents, "enough"
+
+        async with AsyncExitStack() as stack:
+            stream = await stack.enter_async_context(subject.provider.open(subject.endless, Deadlines()))
+            with pytest.raises(AssertionError, match="enough"):
+                await stream.run(take)
             async with asyncio.timeout(1):
-                await batches.aclose()
+                await stack.aclose()
 
 
 async def test_an_error_in_the_reader_closes_the_stream(subject: Subject) -> None:
     """The reader's exception comes through as it was."""
     with nothing_left(), pytest.raises(ZeroDivisionError):
-        await _fail_while_reading(subject)
+        async with subject.provider.open(subject.endless, Deadlines()) as stream:
+            await stream.run(lambda batch: len(batch) / 0)  # type: ignore[arg-type, return-value]  # nor will it
+
+
+async def test_nothing_is_given_while_the_reader_waits(subject: Subject) -> None:
+    """What `take` returns is awaited before the next batch; in the end nothing is missing."""
+    batches: list[Batch] = []
+    waiting = 0
+
+    def take(batch: Batch) -> Awaitable[None]:
+        assert not waiting
+        batches.append(batch)
+        return wait()
+
+    async def wait() -> None:
+        nonlocal waiting
+        waiting += 1
+        for _ in range(3):
+            await asyncio.sleep(0)
+        waiting -= 1
+
+    with nothing_left():
+        async with subject.provider.open(subject.complete, Deadlines()) as stream:
+            await stream.run(take)
+        said = [item for batch in batches for item in batch]
+        assert _joined(said) == _joined(await read(subject.provider, subject.complete))
+    assert isinstance(said[-1], Ended)
 
 
 async def test_a_silent_stream_can_be_cancelled(subject: Subject) -> None:
@@ -310,15 +351,3 @@ def _joined(batch: Batch) -> list[tuple[str, str]]:
     """The text of each kind of delta: how a stream is cut into pieces is no part of what it says."""
     kinds = itertools.groupby((item for item in batch if isinstance(item, Event)), key=lambda item: type(item).__name__)
     return [(kind, "".join(getattr(item, "text", "") for item in items)) for kind, items in kinds]
-
-
-async def _contents(provider: Provider, asked: Prompt) -> AsyncGenerator[int, None]:
-    async with provider.open(asked, Deadlines()) as stream:
-        async for batch in stream:
-            yield sum(isinstance(item, Event) for item in batch)
-
-
-async def _fail_while_reading(subject: Subject) -> None:
-    async with subject.provider.open(subject.endless, Deadlines()) as stream:
-        async for batch in stream:
-            assert len(batch) / 0

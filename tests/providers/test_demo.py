@@ -84,8 +84,7 @@ def hear(
         provider.check(asked)
         try:
             async with asyncio.timeout(20_000), provider.open(asked, Deadlines()) as stream:
-                async for batch in stream:
-                    heard.batches.append((asyncio.get_running_loop().time(), tuple(batch)))
+                await stream.run(lambda batch: heard.batches.append((asyncio.get_running_loop().time(), tuple(batch))))
         except (RealtimeError, TimeoutError) as error:
             heard.error = error
 
@@ -312,11 +311,15 @@ async def test_a_long_answer_takes_no_more_memory_than_a_short_one() -> None:
     """Text is made when it is due, so an answer of any length is a few batches of memory."""
     asked = Prompt("default", QUESTION, options={"tokens": 20_000, "rate": 100_000})
     count = 0
+
+    def take(batch: Batch) -> None:
+        nonlocal count
+        count += len(batch)
+
     tracemalloc.start()
     try:
         async with DemoProvider().open(asked, Deadlines()) as stream:
-            async for batch in stream:
-                count += len(batch)
+            await stream.run(take)
         assert tracemalloc.get_traced_memory()[1] < 500_000
     finally:
         tracemalloc.stop()

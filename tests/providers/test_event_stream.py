@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 
 from realtime.errors import RealtimeError
 from realtime.providers.event_stream import MAX_EVENT_BYTES, ServerEvent, Splitter
+
+from ..upstream import cut
+from .fuzz import WIRES, Wire, translated
 
 # Everything that ends a line, looks like it might, or sits at the edge of a field.
 _TOKENS = [
@@ -77,6 +81,36 @@ def test_one_byte_at_a_time_is_no_different(tokens: list[bytes]) -> None:
     assert fed(stream[at : at + 1] for at in range(len(stream))) == obvious(stream)
 
 
+def test_a_line_end_that_is_cut_is_one() -> None:
+    """The LF that the next read begins with belongs to the CR of this one, and ends no line of its own."""
+    assert fed([b"event: e\r", b"\ndata: a\r", b"\ndata: b\r", b"\n\r", b"\n"]) == [ServerEvent(b"e", b"a\nb")]
+
+
+STREAMS = [
+    pytest.param(wire, sample, id=f"{name} {number}")
+    for name, wire in sorted(WIRES.items())
+    for number, sample in enumerate(wire.samples)
+]
+
+
+@pytest.mark.parametrize(("wire", "stream"), STREAMS)
+def test_the_events_of_a_provider_byte_by_byte(wire: Wire, stream: bytes) -> None:
+    """A real stream that comes a byte at a time, cut in characters and line ends, says what it says in one piece."""
+    each = [stream[at : at + 1] for at in range(len(stream))]
+    assert translated(wire.translator(), each) == translated(wire.translator(), [stream])
+
+
+@given(
+    st.sampled_from(STREAMS), st.lists(st.integers(0, 100_000), max_size=30), st.sampled_from([b"\n", b"\r\n", b"\r"])
+)
+def test_the_events_of_a_provider_however_cut(param: Any, places: list[int], end: bytes) -> None:
+    """Any cut of a real stream, with any line ends, gives the same events and the same ending."""
+    wire, stream = param.values
+    expected = translated(wire.translator(), [stream])
+    ended = stream.replace(b"\r\n", b"\n").replace(b"\n", end)
+    assert translated(wire.translator(), cut(ended, *(place % (len(ended) + 1) for place in places))) == expected
+
+
 def test_an_unicode_line_separator_does_not_end_a_line() -> None:
     """JSON may hold U+2028, U+2029 and U+0085 as they are, and they stay inside their event."""
     data = '{"t":"a\u2028b\u2029c\u0085d"}'.encode()
@@ -109,7 +143,8 @@ def test_an_event_that_is_too_large_is_refused(piece: int) -> None:
     with pytest.raises(RealtimeError) as raised:
         fed(stream[at : at + piece] for at in range(0, len(stream), piece))
     assert raised.value.code == "upstream_protocol"
-    assert "4 MiB" in raised.value.error.message
+    assert "8 MiB" in raised.value.error.message
+    assert raised.value.error.limit == 8
 
 
 def test_a_large_event_within_the_limit_is_whole() -> None:

@@ -56,31 +56,39 @@ async def provider(request: pytest.FixtureRequest, upstream: Upstream) -> AsyncI
     await provider.close()
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [
-        (302, "upstream_protocol"),
-        (400, "upstream_invalid"),
-        (401, "upstream_auth"),
-        (402, "upstream_rate_limited"),
-        (403, "upstream_auth"),
-        (404, "upstream_not_found"),
-        (408, "upstream_overloaded"),
-        (409, "upstream_invalid"),
-        (413, "upstream_invalid"),
-        (422, "upstream_invalid"),
-        (429, "upstream_rate_limited"),
-        (500, "upstream_overloaded"),
-        (503, "upstream_overloaded"),
-        (529, "upstream_overloaded"),
-    ],
-)
-async def test_statuses(upstream: Upstream, provider: Provider, status: int, code: str) -> None:
+# Whether the same request can succeed later is what a caller decides by, so it is spelled out.
+STATUSES = [
+    (302, "upstream_protocol", True),
+    (400, "upstream_invalid", False),
+    (401, "upstream_auth", False),
+    (402, "upstream_rate_limited", True),
+    (403, "upstream_auth", False),
+    (404, "upstream_not_found", False),
+    (405, "upstream_invalid", False),
+    (408, "upstream_overloaded", True),
+    (409, "upstream_overloaded", True),
+    (413, "upstream_invalid", False),
+    (422, "upstream_invalid", False),
+    (424, "upstream_overloaded", True),
+    (429, "upstream_rate_limited", True),
+    (498, "upstream_overloaded", True),
+    (500, "upstream_overloaded", True),
+    (502, "upstream_overloaded", True),
+    (503, "upstream_overloaded", True),
+    (504, "upstream_overloaded", True),
+    (520, "upstream_overloaded", True),
+    (529, "upstream_overloaded", True),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "retryable"), STATUSES)
+async def test_statuses(upstream: Upstream, provider: Provider, status: int, code: str, retryable: bool) -> None:
     """A status is one row of the table, asked once; it is not retried and not followed elsewhere."""
     upstream.reply = Reply.json({"error": {"message": "why"}}, status, location=f"{upstream.url}/elsewhere")
     heard = await hear(provider)
     assert heard.code == code
     assert heard.error is not None
+    assert heard.error.retryable is retryable
     assert str(status) in heard.error.message
     assert "why" not in heard.error.message
     assert len(upstream.exchanges) == 1
@@ -135,6 +143,10 @@ def test_a_date_to_retry_after() -> None:
         ({"code": "model_not_found", "type": "invalid_request_error"}, "upstream_not_found"),
         ("a plain string", "upstream_overloaded"),
         (["a list"], "upstream_overloaded"),
+        ([], "upstream_overloaded"),
+        ([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}], "upstream_rate_limited"),
+        ({"error": {"type": "overloaded_error"}}, "upstream_overloaded"),
+        ({"error": {"code": "invalid_api_key"}}, "upstream_auth"),
     ],
 )
 def test_in_band_errors(error: Any, code: str) -> None:
@@ -151,6 +163,7 @@ async def test_chat_errors_in_the_stream(upstream: Upstream) -> None:
         chat.event({"object": "error", **error}),
         chat.event({"type": "error", "error": error}),
         b"event: error\n" + chat.event(error),
+        chat.event([{"error": error}]),
     ):
         upstream.reply = Reply([b"".join([*chat.text("said", finish=None), step])])
         heard = await hear(provider)
@@ -174,7 +187,7 @@ async def test_a_chunk_that_says_there_is_no_error(upstream: Upstream) -> None:
         (Reply([b"data: {nope\n\n"]), "upstream_protocol"),
         (Reply([b'data: "text"\n\n']), "upstream_protocol"),
         (Reply([b"data: " + b"[" * 100_000 + b"\n\n"]), "upstream_protocol"),
-        (Reply([b"data: " + b"x" * (5 << 20)]), "upstream_protocol"),
+        (Reply([b"data: " + b"x" * (9 << 20)]), "upstream_protocol"),
         (Reply([b"junk"], headers={"content-encoding": "gzip"}), "upstream_protocol"),
         (Reply([b"SSH-2.0-OpenSSH_9\r\n"], framing="none"), "upstream_protocol"),
         (Reply([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n"], framing="none"), "upstream_protocol"),
@@ -304,7 +317,7 @@ async def test_a_traceback_does_not_show_the_provider(upstream: Upstream, provid
         ),
         (
             {"error": {"type": "BadRequestError", "code": 400}},
-            "upstream_overloaded, in the stream, type BadRequestError, code 400",
+            "upstream_invalid, HTTP 400, in the stream, type BadRequestError, code 400",
         ),
         ({"type": "two words", "code": "sk-abc"}, "upstream_overloaded, in the stream"),
         ({"type": "x" * 41, "code": ["a"]}, "upstream_overloaded, in the stream"),

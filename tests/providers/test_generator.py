@@ -17,6 +17,8 @@ from realtime.prompt import Message, Prompt
 from realtime.providers.base import Batch, Ended
 from realtime.providers.generator import GeneratorProvider
 
+from .heard import all_of, first
+
 PROMPT = Prompt("default", (Message("user", "hello"),))
 SURROGATE = "\ud800"
 
@@ -52,7 +54,7 @@ def made(request: pytest.FixtureRequest) -> Made:
 
 async def batches(function: Any) -> list[Batch]:
     async with GeneratorProvider(function).open(PROMPT, Deadlines()) as stream:
-        return [batch async for batch in stream]
+        return await all_of(stream)
 
 
 async def items(function: Any) -> list[Any]:
@@ -168,9 +170,10 @@ async def test_an_error_of_the_function_comes_through(made: Made, error: Excepti
         raise error
 
     async with GeneratorProvider(made(failing())).open(PROMPT, Deadlines()) as stream:
-        assert list(await anext(stream)) == [Text("before")]
+        said: list[Batch] = []
         with pytest.raises(expected) as caught:
-            await anext(stream)
+            await stream.run(said.append)
+    assert [list(batch) for batch in said] == [[Text("before")]]
     assert caught.value is error
 
 
@@ -189,14 +192,12 @@ async def test_an_exit_of_the_function_is_its_failure_alone(exit_: BaseException
             if closing:
                 raise exit_
 
-    async def read() -> None:
+    async def listen() -> None:
         async with GeneratorProvider(function).open(PROMPT, Deadlines()) as stream:
-            async for _ in stream:
-                if closing:
-                    break
+            await first(stream, 1 if closing else 2)
 
     with pytest.raises(RuntimeError, match=type(exit_).__name__):
-        await asyncio.create_task(read())
+        await asyncio.create_task(listen())
 
 
 @pytest.mark.parametrize("returned", [["a"], "text", None])
@@ -241,7 +242,7 @@ async def test_the_function_gets_the_prompt_and_models_are_named() -> None:
     provider = GeneratorProvider(partial(function), models=["small", "large"])
     assert await provider.models() == ("small", "large")
     async with provider.open(Prompt("large", PROMPT.messages), Deadlines()) as stream:
-        assert list(await anext(stream)) == [Text("large")]
+        assert list((await first(stream))[0]) == [Text("large")]
     assert [prompt.model for prompt in seen] == ["large"]
 
 
@@ -277,7 +278,7 @@ async def test_an_async_generator_runs_and_is_closed_in_the_readers_task() -> No
             tasks.append(asyncio.current_task())
 
     async with GeneratorProvider(function).open(PROMPT, Deadlines()) as stream:
-        await anext(stream)
+        await first(stream)
     assert tasks == [asyncio.current_task()] * 2
 
 
@@ -315,7 +316,7 @@ async def test_a_plain_generator_has_a_thread_of_its_own() -> None:
             threads.append(threading.current_thread())
 
     async with GeneratorProvider(numbers).open(PROMPT, Deadlines()) as stream:
-        await anext(stream)
+        await first(stream)
     assert len(threads) == 2
     assert threads[0] is threads[1] is not threading.current_thread()
     assert threads[0].name == "generator numbers"
@@ -329,11 +330,15 @@ async def test_a_plain_iterator_need_not_be_a_generator() -> None:
 async def test_many_rows_take_no_memory() -> None:
     """What was read is forgotten, whatever came before it."""
     count = 0
+
+    def take(batch: Batch) -> None:
+        nonlocal count
+        count += len(batch)
+
     tracemalloc.start()
     try:
         async with GeneratorProvider(plain({"id": n} for n in range(30_000))).open(PROMPT, Deadlines()) as stream:
-            async for batch in stream:
-                count += len(batch)
+            await stream.run(take)
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
         tracemalloc.stop()

@@ -7,21 +7,14 @@ from typing import Any
 import openai
 import pytest
 
-from realtime.errors import RealtimeError
 from realtime.events import Text, Usage
 from realtime.policy import Deadlines
 from realtime.prompt import (
-    JsonFormat,
-    Message,
-    NamedTool,
     Prompt,
-    ReasoningPart,
-    TextPart,
-    Tool,
-    ToolCallPart,
 )
 from realtime.providers.base import Ended
-from realtime.providers.openai import OpenAIProvider, request_body
+from realtime.providers.chat_request import request_body
+from realtime.providers.openai import OpenAIProvider
 
 from ..upstream import RESET, STALL, Pause, Reply, Upstream, chat
 from .heard import HELLO, hear
@@ -86,62 +79,6 @@ async def test_the_request(upstream: Upstream, provider: OpenAIProvider) -> None
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-
-
-async def test_every_option_is_mapped(upstream: Upstream, provider: OpenAIProvider) -> None:
-    """Each option of a prompt has its place in the request."""
-    upstream.reply = Reply(chat.text("x"))
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    prompt = Prompt(
-        "m",
-        (
-            Message("user", (TextPart("a"), TextPart("b"))),
-            Message("assistant", (ReasoningPart("hm"), TextPart("c"), ToolCallPart("call_1", "add", '{"n":1}'))),
-            Message("tool", "2", call="call_1"),
-        ),
-        system="Be brief.",
-        max_tokens=9,
-        temperature=0.5,
-        top_p=0.25,
-        stop=("END",),
-        tools=(Tool("add", "Adds.", schema),),
-        tool_choice=NamedTool("add"),
-        response_format=JsonFormat(schema, name="sum"),
-    )
-    await hear(provider, prompt)
-    body = upstream.exchanges[0].body
-    function = {"name": "add", "arguments": '{"n":1}'}
-    assert body["messages"] == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "ab"},
-        {
-            "role": "assistant",
-            "content": "c",
-            "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
-        },
-        {"role": "tool", "content": "2", "tool_call_id": "call_1"},
-    ]
-    assert (body["max_tokens"], body["temperature"], body["top_p"], body["stop"]) == (9, 0.5, 0.25, ["END"])
-    assert body["tools"] == [
-        {"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": schema}}
-    ]
-    assert body["tool_choice"] == {"type": "function", "function": {"name": "add"}}
-    assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "sum", "schema": schema}}
-
-
-async def test_json_without_a_schema(upstream: Upstream, provider: OpenAIProvider) -> None:
-    """JSON of any shape is the API's JSON mode."""
-    upstream.reply = Reply(chat.text("{}"))
-    await hear(provider, Prompt("m", HELLO.messages, response_format=JsonFormat()))
-    assert upstream.exchanges[0].body["response_format"] == {"type": "json_object"}
-
-
-async def test_an_unknown_option_is_refused_by_name(provider: OpenAIProvider) -> None:
-    """An option that only other providers have is an error and not ignored."""
-    provider.check(HELLO)
-    with pytest.raises(RealtimeError) as raised:
-        provider.check(Prompt("m", HELLO.messages, options={"rate": 3}))
-    assert (raised.value.code, raised.value.error.field) == ("bad_request", "options.rate")
 
 
 async def test_a_compatible_server_needs_no_key(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,19 @@
 """What the chunks of Chat Completions mean, in every dialect that was met."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from realtime.events import Extra, Reasoning, Refusal, Source, Text, ToolArguments, ToolCall, Usage
+from realtime.errors import RealtimeError
+from realtime.events import Extra, File, Reasoning, Refusal, Source, Text, ToolArguments, ToolCall, Usage
+from realtime.message import assemble
 from realtime.providers.base import Ended
+from realtime.providers.chat_calls import MAX_CALLS
+from realtime.providers.event_stream import ServerEvent, Splitter
 from realtime.providers.openai import OpenAIProvider
+from realtime.providers.openai_chunks import ChatTranslator
+from realtime.providers.unknown import MAX_KINDS
 
 from ..upstream import Reply, Upstream, chat
 from .heard import hear
@@ -131,18 +138,18 @@ async def test_citations_and_parts(upstream: Upstream, provider: OpenAIProvider)
 
 
 async def test_parts_of_the_wire_without_a_type_here(upstream: Upstream, provider: OpenAIProvider) -> None:
-    """Images, audio, unknown annotations and content that is no part at all are passed on or left out, not fatal."""
+    """Pictures of no form we know, other annotations and content that is no part are passed on or left out."""
     steps = [
         chat.chunk({"content": ["?", {"type": "text", "text": "so"}]}),
         chat.chunk({"annotations": [{"type": "file_citation"}]}),
-        chat.chunk({"images": [{"type": "image_url"}], "audio": {"id": "a"}}),
+        chat.chunk({"images": [{"type": "image_url"}], "audio": [1]}),
     ]
     upstream.reply = Reply([*steps, *chat.text()])
     assert (await hear(provider)).events == [
         Text("so"),
         Extra("annotation", {"type": "file_citation"}),
-        Extra("images", [{"type": "image_url"}]),
-        Extra("audio", {"id": "a"}),
+        Extra("images", {"type": "image_url"}),
+        Extra("audio", [1]),
     ]
 
 
@@ -201,9 +208,255 @@ async def test_usage_that_is_none(upstream: Upstream, provider: OpenAIProvider) 
 
 
 async def test_other_choices_are_not_ours(upstream: Upstream, provider: OpenAIProvider) -> None:
-    """One choice is asked for; a server that sends more is heard for the first."""
-    second = {"index": 1, "delta": {"content": "other"}, "finish_reason": "length"}
+    """One choice is asked for: an empty second one is nothing, and one with words in it a failure that says so."""
+    second = {"index": 1, "delta": {}, "finish_reason": "length"}
     upstream.reply = Reply([chat.event(chat.envelope([second])), *chat.text("x")])
     heard = await hear(provider)
-    assert heard.events == [Text("x")]
-    assert heard.ended == [Ended("stop", "stop")]
+    assert (heard.events, heard.ended) == ([Text("x")], [Ended("stop", "stop")])
+    second["delta"] = {"content": "other"}
+    upstream.reply = Reply([chat.event(chat.envelope([second])), *chat.text("x")])
+    heard = await hear(provider)
+    assert (heard.code, heard.ended) == ("upstream_protocol", [])
+    assert heard.error is not None
+    assert "second choice" in heard.error.message
+
+
+def taken(*deltas: Any, finish: str | None = "stop") -> tuple[list[Any], ChatTranslator]:
+    """What a translator makes of such deltas, without a socket."""
+    translator, batch = ChatTranslator(), list[Any]()
+    steps = [*(chat.chunk(delta) for delta in deltas), *([chat.chunk(finish=finish)] if finish else [])]
+    for event in Splitter().feed(b"".join(steps)):
+        translator.take(event, batch)
+    return batch, translator
+
+
+def calls(*fragments: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Name and arguments by id, of fragments that come one in a chunk."""
+    parts = assemble(taken(*({"tool_calls": [fragment]} for fragment in fragments))[0]).content
+    return {part["call"]: (part["name"], part["arguments"]) for part in parts}
+
+
+def fragment(index: int | None, native: Any, name: str | None, arguments: Any) -> dict[str, Any]:
+    """A fragment with what is not None."""
+    function = {"name": name, "arguments": arguments}
+    whole = {
+        "index": index,
+        "id": native,
+        "function": {key: said for key, said in function.items() if said is not None},
+    }
+    return {key: said for key, said in whole.items() if said is not None}
+
+
+@pytest.mark.parametrize(
+    ("fragments", "expected"),
+    [
+        pytest.param([(0, "a", "add", {"n": 1})], {"a": ("add", '{"n":1}')}, id="arguments as an object"),
+        pytest.param([(0, "a", "now", "")], {"a": ("now", "{}")}, id="no arguments"),
+        pytest.param([(0, "a", "now", None)], {"a": ("now", "{}")}, id="arguments left out"),
+        pytest.param([(0, 7, "now", "{}")], {"7": ("now", "{}")}, id="a number for an id"),
+        pytest.param([(0, "a", "add", "{"), (0, "a", "add", "}")], {"a": ("add", "{}")}, id="all said each time"),
+        pytest.param([(0, "a", "add", "{"), (0, None, "add", "}")], {"a": ("add", "{}")}, id="the name again"),
+        pytest.param([(0, "a", "add", "{"), (0, "b", None, "}")], {"a": ("add", "{}")}, id="a new id each time"),
+        pytest.param([(0, "a", "add", "{"), (0, "", None, "}")], {"a": ("add", "{}")}, id="empty ids"),
+        pytest.param([(2, "a", "add", "{"), (0, None, None, "}")], {"a": ("add", "{}")}, id="numbered otherwise"),
+        pytest.param(
+            [(0, "a", "add", "{}"), (0, "b", "sub", "{"), (1, None, None, "}")],
+            {"a": ("add", "{}"), "b": ("sub", "{}")},
+            id="the second begun under the first's number",
+        ),
+        pytest.param(
+            [(0, "a", "add", "{"), (1, "b", "sub", "{"), (5, "a", None, "}"), (5, "b", None, "}")],
+            {"a": ("add", "{}"), "b": ("sub", "{}")},
+            id="ids that are right and numbers that are not",
+        ),
+        pytest.param(
+            [(0, None, "add", "{}"), (0, None, "sub", "{}")],
+            {"call_0": ("add", "{}"), "call_1": ("sub", "{}")},
+            id="neither ids nor numbers that count",
+        ),
+        pytest.param(
+            [(None, "a", None, "{"), (None, "a", "add", "}")], {"a": ("add", "{}")}, id="no number, and the name late"
+        ),
+        pytest.param(
+            [(None, "a", None, "{"), (None, "b", "sub", "{}"), (None, "a", "add", "}")],
+            {"b": ("sub", "{}"), "a": ("add", "{}")},
+            id="no number, and two at once",
+        ),
+    ],
+)
+def test_tool_calls_of_every_dialect(fragments: list[Any], expected: dict[str, tuple[str, str]]) -> None:
+    """Fragments find their call by what they have in common with it, whatever the server leaves out or gets wrong."""
+    assert calls(*(fragment(*given) for given in fragments)) == expected
+
+
+def test_a_call_that_never_gets_a_name() -> None:
+    """Arguments of nothing are no call; they are counted."""
+    batch, translator = taken({"tool_calls": [fragment(0, "a", None, "{}")]})
+    assert (batch, translator.unknown) == ([], {"tool_call.nameless": 1})
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        pytest.param([{"tool_calls": [{"index": n, "id": n + 1}]} for n in range(MAX_CALLS + 1)], id="calls"),
+        pytest.param([{"tool_calls": [fragment(0, "a", None, "x" * 40_000)]}] * 2, id="arguments of no call"),
+    ],
+)
+def test_what_is_remembered_is_bounded(deltas: list[Any]) -> None:
+    """A server cannot make us keep more than a bounded part of what leads to no event."""
+    with pytest.raises(RealtimeError) as raised:
+        taken(*deltas)
+    assert raised.value.code == "upstream_protocol"
+
+
+def test_geminis_seal_of_a_call() -> None:
+    """The thoughts behind a call are sealed beside it, and passed on with its id: they are wanted back."""
+    sealed = fragment(0, "a", "add", "{}") | {"extra_content": {"google": {"thought_signature": "c2VhbA=="}}}
+    extra = taken({"tool_calls": [sealed]})[0][-1]
+    assert extra == Extra("extra_content", {"call": "a", "value": sealed["extra_content"]})
+
+
+@pytest.mark.parametrize(
+    ("delta", "events"),
+    [
+        (
+            {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "s"}]},
+            [Reasoning("hm", signature="s")],
+        ),
+        (
+            {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x", "index": 2}]},
+            [Reasoning("", part=2, redacted="x")],
+        ),
+        ({"reasoning_details": [{"type": "reasoning.summary", "summary": "hm"}]}, [Reasoning("hm")]),
+        (
+            {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]},
+            [Reasoning("hm"), Reasoning("", redacted="x")],
+        ),
+        (
+            {"reasoning_content": "hm", "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "s"}]},
+            [Reasoning("hm", signature="s")],
+        ),
+        ({"reasoning_content": {"odd": 1}, "reasoning_details": ["odd"], "content": "x"}, [Text("x")]),
+    ],
+)
+def test_reasoning_and_its_seals(delta: dict[str, Any], events: list[Any]) -> None:
+    """Reasoning that is told twice is said once, and what is sealed keeps its seal."""
+    assert taken(delta)[0] == events
+
+
+@pytest.mark.parametrize(
+    ("delta", "events"),
+    [
+        (
+            {"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
+            [File("image/png", data="AAAA")],
+        ),
+        (
+            {"images": [{"image_url": "https://a.example/x.png"}]},
+            [File("image/*", url="https://a.example/x.png")],
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": {"url": "data:image/webp;base64,AAAA"}}]},
+            [File("image/webp", data="AAAA")],
+        ),
+        (
+            {"audio": {"id": "a", "data": "AAAA", "transcript": "Hi"}},
+            [Text("Hi"), File("audio/pcm", data="AAAA", name="a")],
+        ),
+        ({"audio": {"id": "a", "expires_at": 7}}, []),
+        ({"annotations": {"odd": 1}}, [Extra("annotation", {"odd": 1})]),
+    ],
+)
+def test_files(delta: dict[str, Any], events: list[Any]) -> None:
+    """Pictures and sound are files, as an address or in base64."""
+    assert taken(delta)[0] == events
+
+
+async def test_citations_beside_the_choices(upstream: Upstream, provider: OpenAIProvider) -> None:
+    """Addresses that come again with every chunk are sources once."""
+    cited = ["https://a.example", "https://b.example", 7]
+    steps = [chat.chunk({"content": "x"}, citations=cited[:1]), chat.chunk({"content": "y"}, citations=cited)]
+    upstream.reply = Reply([*steps, *chat.text()])
+    heard = await hear(provider)
+    assert [event.url for event in heard.events if isinstance(event, Source)] == cited[:2]
+
+
+def test_what_is_new_is_passed_on_once_and_counted() -> None:
+    """A key of a delta that nobody knows is an `extra` the first time, unless it says nothing."""
+    batch, translator = taken({"hologram": {"x": 2**70}, "empty": []}, {"hologram": 2}, {"role": "assistant"})
+    assert batch == [Extra("hologram", {"x": float(2**70)})]
+    assert translator.unknown == {"hologram": 2}
+
+
+def test_kinds_are_counted_within_bounds() -> None:
+    """Kinds are counted by names of a closed form, so many of them and no more."""
+    kinds = ["sk-test-0123456789", "two words", "", *("k" * n for n in range(1, 2 * MAX_KINDS))]
+    translator = ChatTranslator()
+    for kind in kinds:
+        for event in Splitter().feed(chat.event({"type": kind})):
+            translator.take(event, [])
+    assert len(translator.unknown) <= MAX_KINDS + 1
+    assert sum(translator.unknown.values()) == len(kinds)
+    assert translator.unknown["unnamed"] == 3
+    assert translator.unknown["more"] > MAX_KINDS / 2
+
+
+@pytest.mark.parametrize(
+    ("native", "reason"),
+    [
+        ("STOP", "stop"),
+        ("content_filter: PROHIBITED_CONTENT", "content_filter"),
+        ("SAFETY", "content_filter"),
+        ("", None),
+    ],
+)
+def test_reasons_of_other_servers(native: str, reason: str | None) -> None:
+    """Reasons that shout, or say more behind a colon, are understood; an empty one is none."""
+    ended = taken({"content": "x"}, finish=native)[1].ended
+    assert (None if ended is None else ended.reason) == reason
+
+
+def test_a_stop_with_calls() -> None:
+    """Servers that call it a stop when tools are called, as OpenAI does when it was told which, are corrected."""
+    assert taken({"tool_calls": [fragment(0, "a", "add", "{}")]})[1].ended == Ended("tool_calls", "stop")
+
+
+@pytest.mark.parametrize("dialect", ["usage at Groq", "usage behind [DONE]", "usage each time", "usage at the end"])
+async def test_usage_of_every_dialect(upstream: Upstream, provider: OpenAIProvider, dialect: str) -> None:
+    """Wherever the figures are, the last ones count, and they are the provider's."""
+    upstream.reply = Reply(chat.dialects()[dialect])
+    assert (await hear(provider)).usage[-1] == Usage(11, 7, 4, reasoning_tokens=2)
+
+
+@pytest.mark.parametrize("figures", [{}, {"prompt_tokens": -1}, {"prompt_tokens": 2**60}, 7, [], {"total_tokens": 7}])
+def test_figures_that_are_none(figures: Any) -> None:
+    """What is negative, beyond counting or not there is no usage, and no failure."""
+    translator, batch = ChatTranslator(), list[Any]()
+    for event in Splitter().feed(chat.chunk({"content": "x"}, usage=figures)):
+        translator.take(event, batch)
+    assert batch == [Text("x")]
+
+
+def test_what_is_not_quite_json() -> None:
+    """A log probability of minus infinity, or half a character, costs itself and not the answer."""
+    odd = b'data: {"choices":[{"index":0,"delta":{"content":"a\\ud83d"},"logprobs":{"x":-Infinity,"y":NaN}}]}\n\n'
+    translator, batch = ChatTranslator(), list[Any]()
+    for event in Splitter().feed(odd):
+        translator.take(event, batch)
+    assert batch == [Text("a\ufffd")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"choices":[],"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"choices":[{"delta":{"tool_calls":{}}}]}',
+        b'{"choices":[{"message":{"content":7}}]}',
+        b'[{"choices":[]}]',
+    ],
+)
+def test_what_is_no_chunk(data: bytes) -> None:
+    """What cannot be read as a chunk, or is nested beyond all meaning, is said to be none."""
+    with pytest.raises(RealtimeError) as raised:
+        ChatTranslator().take(ServerEvent(b"", data), [])
+    assert raised.value.code == "upstream_protocol"

@@ -11,13 +11,13 @@ import pytest
 from realtime.events import Text
 from realtime.policy import Deadlines
 from realtime.providers.anthropic import AnthropicProvider
-from realtime.providers.base import Ended, Provider
+from realtime.providers.base import Batch, Ended, Provider
 from realtime.providers.openai import OpenAIProvider
 from realtime.providers.openai_chunks import ChatTranslator
 from realtime.providers.upstream import Response, stream
 
 from ..upstream import FIN, RESET, STALL, Reply, Upstream, Wait, chat, cut, messages
-from .heard import HELLO, hear
+from .heard import HELLO, all_of, first, hear
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,15 @@ async def test_keep_alives_are_signs_of_life(upstream: Upstream, wire: Wire, pro
     go = asyncio.Event()
     upstream.reply = Reply([sign, Wait(go), *wire.text("x")])
     async with provider.open(HELLO, Deadlines()) as stream:
-        assert await anext(stream) == []
-        go.set()
-        rest = [item async for batch in stream for item in batch]
-    assert Text("x") in rest
+        batches: list[Batch] = []
+
+        def take(batch: Batch) -> None:
+            batches.append(batch)
+            go.set()
+
+        await stream.run(take)
+    assert batches[0] == []
+    assert Text("x") in [item for batch in batches for item in batch]
 
 
 @pytest.mark.parametrize("how", [FIN, RESET])
@@ -113,7 +118,7 @@ async def test_a_stop_closes_the_upstream(upstream: Upstream, wire: Wire, provid
     """Leaving the context in mid-stream closes the upstream connection."""
     upstream.reply = Reply([*wire.begun, STALL])
     async with provider.open(HELLO, Deadlines()) as stream:
-        await anext(stream)
+        await first(stream)
         exchange = await upstream.next_exchange()
         await exchange.stalled.wait()
     await exchange.closed.wait()
@@ -212,6 +217,6 @@ class _Unclosable:
 async def test_an_upstream_that_does_not_close() -> None:
     """An error of closing does not make a failure of an answer that is whole."""
     request = cast("AbstractAsyncContextManager[Response]", _Unclosable(chat.text("x")))
-    async with stream(lambda: request, ChatTranslator(), Deadlines()) as batches:
-        items = [item async for batch in batches for item in batch]
+    async with stream(lambda: request, ChatTranslator(), Deadlines()) as answer:
+        items = [item for batch in await all_of(answer) for item in batch]
     assert Ended("stop", "stop") in items

@@ -16,6 +16,8 @@ SHORT: dict[str, Any] = {"model": "demo/default", "options": {"tokens": 5, "rate
 ENDLESS: dict[str, Any] = {"model": "demo/default", "options": {"tokens": 200_000, "rate": 10}}
 
 NAMES = {
+    "realtime_attempts",
+    "realtime_cost_dollars",
     "realtime_live_generations",
     "realtime_observers",
     "realtime_time_to_first_token_seconds",

@@ -104,7 +104,8 @@ async def test_nothing_a_provider_repeats_is_logged() -> None:
         process.signal()
         assert await process.ended() == 0
         assert SECRET not in process.log
-        assert process.log.count("provider failed: upstream_") == 3
+        # What is no event stream may have been an accident, and is tried again.
+        assert process.log.count("provider failed: upstream_") == 5
 
 
 async def test_lines_of_a_generation() -> None:

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from realtime.prompt import Prompt
+from realtime.providers.base import Provider
 from realtime.providers.generator import GeneratorProvider
+from realtime.providers.openai import OpenAIProvider
 from tests.support.http import request, start, stop
 from tests.support.observer import Observer
 from tests.support.raw import WIRES, connection
 from tests.support.server import RunningServer, serving
+from tests.upstream import RESET, STALL, Exchange, Reply, Upstream, chat
 
 Life = Callable[[RunningServer], Awaitable[None]]
 
@@ -46,10 +49,32 @@ async def _failed(server: RunningServer) -> None:
     await server.finished(await start(server.address, model="broken/default"))
 
 
-@pytest.mark.parametrize("life", [_watched, _left, _failed])
+async def _upstream(server: RunningServer) -> None:
+    for model, outcome in (("whole", "completed"), ("cut", "failed"), ("refused", "failed")):
+        log = await server.finished(await start(server.address, model=f"openai/{model}", options={}))
+        assert log.finished is not None
+        assert log.finished.outcome == outcome
+    generation = await start(server.address, model="openai/silent", options={})
+    await server.reached(generation, 3)
+    await stop(server.address, generation)
+    await server.finished(generation)
+
+
+def _answer(exchange: Exchange) -> Reply:
+    match exchange.body["model"]:
+        case "whole":
+            return Reply(chat.text("a"))
+        case "cut":
+            return Reply([*chat.text("a", finish=None), RESET])
+        case "silent":
+            return Reply([*chat.text("a", finish=None), STALL])
+    return Reply.json({"error": {"message": "no"}}, 400)
+
+
+@pytest.mark.parametrize("life", [_watched, _left, _failed, _upstream])
 async def test_nothing_waits_for_the_collector(life: Life) -> None:
     """Neither a generation nor an observer, however it ended."""
-    async with serving({"broken": GeneratorProvider(_broken)}) as server:
+    async with Upstream(_answer) as upstream, serving(_providers(upstream)) as server:
         await life(server)
         gc.collect()
         gc.disable()
@@ -64,6 +89,10 @@ async def test_nothing_waits_for_the_collector(life: Life) -> None:
             gc.garbage.clear()
             gc.enable()
     assert left == Counter()
+
+
+def _providers(upstream: Upstream) -> dict[str, Provider]:
+    return {"broken": GeneratorProvider(_broken), "openai": OpenAIProvider("key", f"{upstream.url}/v1")}
 
 
 async def _until_quiet(server: RunningServer) -> None:

@@ -189,6 +189,28 @@ async def test_problem_schema_is_closed() -> None:
     assert members | {"field", "limit", "retry_after_s", "generation"} == problem["properties"].keys()
 
 
+async def test_what_messages_hold_is_described() -> None:
+    """Every part has a schema of its own, its fields are explained, and a whole prompt fits."""
+    body = {
+        "model": "anthropic/x",
+        "provider_tools": [{"type": "web_search_20260209", "name": "web_search", "max_uses": 3}],
+        "messages": [
+            {"role": "user", "content": [{"type": "image", "data": "AP8=", "media_type": "image/png"}]},
+            {"role": "assistant", "content": [{"type": "reasoning", "text": "hm", "signature": "c2VhbA=="}]},
+            {"role": "tool", "call": "c", "content": [{"type": "file", "url": "https://a.example/x.pdf"}]},
+        ],
+    }
+    async with serving() as server:
+        document = await document_of(server)
+    schemas = document["components"]["schemas"]
+    jsonschema.Draft202012Validator({**schemas["StartRequest"], "components": document["components"]}).validate(body)
+    _, parts = schemas["realtime.prompt.Message"]["properties"]["content"]["anyOf"]
+    tags = {"text", "image", "file", "reasoning", "refusal", "tool_call", "tool_result", "source", "data", "extra"}
+    assert parts["items"]["discriminator"]["mapping"].keys() == tags
+    for name in ("ImagePart", "FilePart"):
+        assert "fetched by the provider" in schemas[name]["properties"]["url"]["description"]
+
+
 async def test_examples_of_the_reference_are_valid() -> None:
     """The document is OpenAPI that its own schemas can be used with: every reference in it leads somewhere."""
     async with serving() as server:

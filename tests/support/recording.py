@@ -5,7 +5,7 @@ sockets) shows as a difference between what was written and what was read.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -78,13 +78,16 @@ class _RecordingWriter:
     def on_stop(self, callback: Callable[[StoppedBy], None]) -> None:
         self._writer.on_stop(callback)
 
-    def append(self, event: AnyEvent) -> int:
-        seq = self._writer.append(event)
+    def append(self, event: AnyEvent, *, more: bool = False) -> int:
+        seq = self._writer.append(event, more=more)
         self._note(event)
         return seq
 
-    async def room(self) -> None:
-        await self._writer.room()
+    def show(self) -> None:
+        self._writer.show()
+
+    def room(self) -> Awaitable[None] | None:
+        return self._writer.room()
 
     async def seal(self, finished: Finished) -> SealResult:
         result = await self._writer.seal(finished)

@@ -90,7 +90,8 @@ async def serving(
     """
     defaults: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "demo": True, "drain_timeout_s": 0}
     application = Application(Settings(**{**defaults, **settings}), env={})
-    application.sessions.providers.update(providers or {})
+    for alias, provider in (providers or {}).items():
+        application.sessions.catalogue.add(alias, provider)
     application.service.direct = direct
     if prepare is not None:
         prepare(application)

@@ -14,6 +14,7 @@ from realtime.events import (
     Extra,
     File,
     Finished,
+    Queued,
     Reasoning,
     Refusal,
     Source,
@@ -57,6 +58,7 @@ usages = st.builds(Usage, counts, counts, st.none() | counts, st.none() | counts
 
 events: st.SearchStrategy[AnyEvent] = st.one_of(
     st.builds(Started, texts, texts, counts, maybe, metadata),
+    st.builds(Queued, counts),
     st.builds(Attempt, counts, texts, texts, errors),
     st.builds(Text, texts, parts),
     st.builds(Reasoning, texts, parts, maybe, maybe),

@@ -46,6 +46,7 @@ EVENTS: list[tuple[str, int, int, Case]] = [
             "metadata": {"user": "ünï", "n": 1, "deep": {"a": [None, True, 1.5]}},
         },
     ),
+    ("queued", 2, 1, {"type": "queued", "position": 3}),
     ("attempt", 2, 1, {"type": "attempt", "n": 1, "provider": "demo", "model": "default", "error": None}),
     ("attempt after an error", 3, 4, {"type": "attempt", "n": 2, "provider": "spare", "model": "m", "error": ERROR}),
     ("text", 7, 812, {"type": "text", "text": "Hello"}),

@@ -75,7 +75,7 @@ REFUSED: list[tuple[str, bytes]] = [
     ("no object", b"[]"),
     ("null", b"null"),
     ("no model", b'{"prompt":"x"}'),
-    ("a model without a provider", b'{"model":"default","prompt":"x"}'),
+    ("a model of no form", b'{"model":"/default","prompt":"x"}'),
     ("a model with a line end", b'{"model":"demo/default\\n","prompt":"x"}'),
     ("unknown field", _MODEL + b'"prompt":"x","n":2}'),
     ("unknown field inside", _MODEL + b'"prompt":"x","deadlines":{"first":1}}'),

@@ -1,13 +1,14 @@
 """A provider that does what a test tells it, step by step."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from realtime.errors import RealtimeError
 from realtime.policy import Deadlines
 from realtime.prompt import Prompt
-from realtime.providers.base import Batch, ProviderStream
+from realtime.providers.base import Batch
+from realtime.providers.pulled import Pulled
 
 
 class ScriptedProvider:
@@ -37,16 +38,17 @@ class ScriptedProvider:
         if "refused" in prompt.options:
             raise RealtimeError("bad_request", "refused is refused.", field="options.refused")
 
-    def open(self, prompt: Prompt, deadlines: Deadlines) -> ProviderStream:
+    def open(self, prompt: Prompt, deadlines: Deadlines) -> AbstractAsyncContextManager[Pulled]:
         """See `Provider`."""
         return self._open(prompt)
 
     @asynccontextmanager
-    async def _open(self, prompt: Prompt) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def _open(self, prompt: Prompt) -> AsyncIterator[Pulled]:
         self.prompt = prompt
         self.opened.set()
         try:
-            yield self._stream()
+            async with Pulled(self._stream()) as stream:
+                yield stream
         finally:
             while self.stuck:
                 try:
@@ -55,7 +57,7 @@ class ScriptedProvider:
                     self.stuck -= 1
             self.closed.set()
 
-    async def _stream(self) -> AsyncIterator[Batch]:
+    async def _stream(self) -> AsyncGenerator[Batch]:
         while True:
             step = await self._steps.get()
             if step is None:

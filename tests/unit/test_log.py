@@ -270,3 +270,16 @@ def test_repr_shows_the_state() -> None:
     """A log in a debugger says what it is."""
     assert repr(make_log([Text("a")])).endswith("streaming 0..3 readers=0>")
     assert STARTED.generation in repr(make_log())
+
+
+async def test_what_comes_together_is_told_together() -> None:
+    """Each event is there when it was appended; who waits is woken when all of them are."""
+    log = make_log()
+    waiting = asyncio.create_task(log.wait(log.head))
+    await asyncio.sleep(0)
+    for text in "ab":
+        log.append(Text(text), 3, more=True)
+    await asyncio.sleep(0)
+    assert (log.head, waiting.done()) == (4, False)
+    log.show()
+    await asyncio.wait_for(waiting, 20)

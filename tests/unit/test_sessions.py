@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from realtime.attempts import RetryRules
 from realtime.bus.base import Claim, Writer
 from realtime.bus.memory import MemoryBus, Retention
+from realtime.catalogue import Catalogue
+from realtime.deployments import Deployment, OnStop
 from realtime.errors import RealtimeError
 from realtime.events import AnyEvent, Finished, Reasoning, StoppedBy, Summary, Text, Usage
-from realtime.hooks import FirstEvent, Hooks, Record
+from realtime.hooks import AttemptEnded, FirstEvent, Hooks, Record
 from realtime.log import EventLog
 from realtime.policy import Deadlines
 from realtime.prompt import Message, Prompt
@@ -34,15 +37,18 @@ class Running:
         *,
         deadlines: Deadlines | None = None,
         grace_s: float | None = None,
+        on_stop: OnStop = "abort",
     ) -> None:
         self.log = writer.log
         self.records: list[Record] = []
         self.asked: asyncio.Queue[StoppedBy] = asyncio.Queue()
+        # A second try is what tests/unit/test_attempts.py is about.
+        catalogue = Catalogue(
+            {"demo": [Deployment(provider, alias="demo", on_stop=on_stop)]}, retries=RetryRules(attempts=1)
+        )
         self.session = Session(
             writer,
-            provider,
-            PROMPT,
-            alias="demo",
+            catalogue.attempts("demo/default", PROMPT),
             deadlines=deadlines or Deadlines(),
             grace_s=grace_s,
             hooks=Hooks([self.records.append]),
@@ -82,7 +88,7 @@ async def test_a_complete_stream_completes() -> None:
     assert summary.usage == usage
     assert summary.events == 6
     assert provider.closed.is_set()
-    assert [type(record) for record in running.records] == [FirstEvent]
+    assert [type(record) for record in running.records] == [FirstEvent, AttemptEnded]
 
 
 async def test_an_end_without_the_terminal_event_is_a_failure() -> None:
@@ -346,3 +352,36 @@ async def test_a_failure_that_came_from_another_task_leaves_that_alone() -> None
     assert summary.outcome == "failed"
     goes_on.set()
     assert await task == "went on"
+
+
+async def test_a_provider_that_bills_in_full_is_read_to_its_end() -> None:
+    """The observers are told at once, nothing more is written, and the summary has the provider's figures."""
+    bus, writer = await make_writer()
+    provider = ScriptedProvider([Text("a")])
+    running = Running(writer, provider, on_stop="drain")
+    await writer.log.wait(2)
+    await bus.stop("default", writer.log.meta.generation, "owner")
+    while (finished := running.log.finished) is None:
+        await writer.log.wait(writer.log.head)
+    assert finished.usage.estimated
+    assert not provider.closed.is_set()
+    provider.put([Text("b"), Usage(9, 8), Ended("stop")])
+    summary = await running.end()
+    assert running.types() == ["Started", "Attempt", "Text", "Finished"]
+    assert (summary.outcome, summary.usage) == ("stopped", Usage(9, 8))
+    assert provider.closed.is_set()
+
+
+@pytest.mark.parametrize("how", ["shutdown", "silence"])
+async def test_reading_on_after_a_stop_is_bounded(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By time, and by the end of the process; the figures are then estimates."""
+    monkeypatch.setattr("realtime.sessions._READ_ON_S", 0.01 if how == "silence" else 60.0)
+    bus, writer = await make_writer()
+    provider = ScriptedProvider([Text("a")])
+    running = Running(writer, provider, on_stop="drain")
+    await writer.log.wait(2)
+    await bus.stop("default", writer.log.meta.generation, "owner")
+    if how == "shutdown":
+        running.session.shut_down()
+    assert (await running.end()).usage.estimated
+    assert provider.closed.is_set()

@@ -96,7 +96,7 @@ def test_no_bytes_break_it(raw: bytes) -> None:
     [
         ({"prompt": "x"}, "model", None),
         ({"model": 1}, "model", None),
-        ({"model": "none"}, "model", None),
+        ({"model": "/none"}, "model", None),
         ({"model": "demo/x", "nope": 1}, "nope", None),
         ({"model": "demo/x", "temperature": 3}, "temperature", 2),
         (

@@ -1,10 +1,10 @@
-"""Telling everyone who watches: once a turn, in batches, and less often where it takes long."""
+"""Telling everyone who watches: a few at once, many in batches, and less often where it takes long."""
 
 import asyncio
 
 import pytest
 
-from realtime.watchers import _BATCH, Waiter, Watchers
+from realtime.watchers import _BATCH, _FEW, Waiter, Watchers
 
 
 class Noting:
@@ -24,17 +24,31 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_everyone_is_told_once_a_turn() -> None:
-    """However often the log moved in it; and nobody in the middle of an append."""
+async def test_a_few_are_told_at_once_and_in_a_flood_once_a_turn() -> None:
+    """What comes within a millisecond of the last time leaves together, a turn later."""
     watchers, told = Watchers(), list[Noting]()
     both = [Noting(told), Noting(told)]
     for watcher in both:
         watchers.add(watcher)
+    watchers.tell()
+    assert told == both
     for _ in range(3):
         watchers.tell()
+    assert told == both
+    await turns(2)
+    assert told == 2 * both
+
+
+async def test_many_are_told_in_the_next_turn() -> None:
+    """Whoever appends does not wait for all of them."""
+    watchers, told = Watchers(), list[Noting]()
+    many = [Noting(told) for _ in range(_FEW + 1)]
+    for watcher in many:
+        watchers.add(watcher)
+    watchers.tell()
     assert told == []
     await turns(2)
-    assert told == both
+    assert told == many
 
 
 async def test_who_has_left_is_told_no_more() -> None:

@@ -7,11 +7,12 @@ framework, so a script decides what goes into which TCP segment, and a client th
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Upstream:
         connections: Connections accepted so far.
     """
 
-    def __init__(self, reply: Reply | Script | None = None) -> None:
+    def __init__(self, reply: Reply | Script | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.reply: Reply | Script = reply or Reply()
         self.exchanges: list[Exchange] = []
         self.connections = 0
@@ -102,14 +104,18 @@ class Upstream:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=4096)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, ssl=self._tls, backlog=4096)
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        await self.drop()
+
+    async def drop(self) -> None:
+        """Close every connection at once, and wait until they are."""
         for connection in tuple(self._open):
             await connection.abort()
 
@@ -143,8 +149,8 @@ class _Connection(asyncio.Protocol):
         self._gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._writable.set()
         self._upstream.opened(self)
 

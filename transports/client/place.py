@@ -129,7 +129,7 @@ class Place:
         return Observed(str(cursor), self._at, event)
 
     def _follow_state(self, kind: str) -> None:
-        if self.state != "stopping" and kind != "started":
+        if self.state != "stopping" and kind not in ("started", "queued"):
             self.state = "starting" if kind == "attempt" else "streaming"
 
     def _control(self, kind: str, frame: Frame) -> Observed | None:

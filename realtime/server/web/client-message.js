@@ -4,7 +4,7 @@
  * @module
  */
 
-const NO_CONTENT = new Set(["started", "attempt", "finished", "position", "heartbeat", "json", "bye"]);
+const NO_CONTENT = new Set(["started", "queued", "attempt", "finished", "position", "heartbeat", "json", "bye"]);
 
 /**
  * Fold the events of a log, or as many as there are, into a message: the deltas of one part become one part, what is

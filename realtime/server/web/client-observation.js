@@ -227,7 +227,7 @@ function retryAfterMs({ error }) {
 function nextState(state, type) {
   if (type === "finished") return "finished";
   if (type === "attempt") return "starting";
-  return type === "started" || state === "stopping" ? state : "streaming";
+  return type === "started" || type === "queued" || state === "stopping" ? state : "streaming";
 }
 
 function seq(cursor) {

@@ -8,8 +8,8 @@
 import { RealtimeError, broken, misuse } from "./client-errors.js";
 
 const SSE_TYPES = [
-  "started", "attempt", "text", "reasoning", "refusal", "tool_call", "tool_arguments", "tool_result", "source", "file",
-  "data", "extra", "finished", "position", "heartbeat", "json", "bye",
+  "started", "queued", "attempt", "text", "reasoning", "refusal", "tool_call", "tool_arguments", "tool_result", "source",
+  "file", "data", "extra", "finished", "position", "heartbeat", "json", "bye",
 ];
 // Close codes that say this client is at fault: coming back would only repeat it.
 const CLOSED_FOR_GOOD = new Set([1003, 1007, 1009]);

@@ -1,0 +1,11 @@
+"""HTTP/1.1 under the SDKs, at the price of the bytes: a transport for `httpx2` whose bodies can be pushed.
+
+httpx2's own spends most of a paced token in h11, anyio's cancel scopes and nested generators, twice as much under TLS.
+Here one asyncio protocol and httptools' parser do it, and `Body.push` gives its consumer a read without waking a task.
+"""
+
+from .body import Body, Feed, body_of
+from .proxies import proxied
+from .transport import Transport
+
+__all__ = ["Body", "Feed", "Transport", "body_of", "proxied"]

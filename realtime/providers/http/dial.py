@@ -1,0 +1,79 @@
+"""Connecting: names, then TCP to the first address that answers, then TLS, all within one deadline."""
+
+import asyncio
+import ssl
+from asyncio.staggered import staggered_race
+from functools import partial
+from itertools import chain, zip_longest
+from socket import SOCK_STREAM
+
+import httpx2
+
+from .connection import Connection
+from .origin import Origin
+
+# RFC 8305 8: how much longer an address may take than the next is worth waiting for. uvloop tries one after the other.
+_STAGGER_S = 0.25
+
+
+async def dial(connection: Connection, context: ssl.SSLContext, connect_s: float | None) -> None:
+    """Connect it to its origin.
+
+    TLS is started on a connection that is ours already: what is cancelled in the middle of a handshake is closed
+    by us, where a loop that did both would first say good-bye to a peer that may not answer.
+
+    Raises:
+        httpx2.ConnectTimeout: Name, connection and handshake together took longer than `connect_s` seconds.
+        httpx2.ConnectError: Any of them failed.
+    """
+    try:
+        async with asyncio.timeout(connect_s):
+            await _connect(connection, context, connect_s)
+    except TimeoutError as error:
+        raise httpx2.ConnectTimeout(str(error)) from error
+    except OSError as error:
+        raise httpx2.ConnectError(str(error)) from error
+    if connection.closed:
+        raise httpx2.ConnectError("The connection was closed.")
+
+
+async def _connect(connection: Connection, context: ssl.SSLContext, connect_s: float | None) -> None:
+    origin = connection.origin
+    transport = await _reach(origin)
+    if transport.is_closing():
+        raise ConnectionResetError("The peer closed before it was asked anything.")
+    transport.set_protocol(connection)
+    connection.connection_made(transport)
+    if origin.secure:
+        secured = await asyncio.get_running_loop().start_tls(
+            transport, connection, context, server_hostname=origin.host, ssl_handshake_timeout=connect_s
+        )
+        if secured is None:
+            raise ConnectionResetError("The peer closed during the handshake.")
+        connection.secured(secured)
+
+
+async def _reach(origin: Origin) -> asyncio.Transport:
+    """The first of its addresses to answer, by both versions of IP in turn, so that neither has to work."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(origin.host, origin.port, type=SOCK_STREAM)
+    families = [[one[4] for one in found if (one[0] == found[0][0]) is first] for first in (True, False)]
+    reached: list[asyncio.Transport] = []
+
+    async def attempt(host: str) -> None:
+        # A protocol of no meaning: only one of them becomes the connection.
+        transport, _ = await loop.create_connection(asyncio.Protocol, host, origin.port)
+        reached.append(transport)
+
+    kept = None
+    try:
+        turns = [partial(attempt, str(one[0])) for one in chain(*zip_longest(*families)) if one is not None]
+        _, winner, faults = await staggered_race(turns, _STAGGER_S)
+        if winner is None:
+            raise next(fault for fault in faults if fault is not None)
+        kept = reached[0]
+        return kept
+    finally:
+        for transport in reached:
+            if transport is not kept:
+                transport.abort()

@@ -1,0 +1,80 @@
+"""From an entry of the providers' file to a provider: a kind is added with one function and one line."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from realtime.providers.anthropic import AnthropicProvider
+from realtime.providers.base import Provider
+from realtime.providers.demo import DemoProvider
+from realtime.providers.openai import OpenAIProvider
+from realtime.providers.openai_responses import OpenAIResponsesProvider
+
+from .providers_file import DeploymentEntry, Kind, ProviderEntry
+
+# What a client may have open beyond what its deployment is given: a stream that is stopped closes a moment later.
+_SPARE_CONNECTIONS = 10
+_CONNECTIONS = 1000
+
+_Build = Callable[[ProviderEntry, DeploymentEntry, str | None], Provider]
+
+
+def _openai(_: ProviderEntry, entry: DeploymentEntry, key: str | None) -> Provider:
+    return OpenAIProvider(key, entry.base_url, max_connections=_connections(entry))
+
+
+def _responses(provider: ProviderEntry, entry: DeploymentEntry, key: str | None) -> Provider:
+    return OpenAIResponsesProvider(
+        key, entry.base_url, max_connections=_connections(entry), background=provider.background
+    )
+
+
+def _anthropic(_: ProviderEntry, entry: DeploymentEntry, key: str | None) -> Provider:
+    if key is None:
+        raise ValueError("key_env: the API has no use without a key; name the variable or the file that holds it")
+    return AnthropicProvider(key, entry.base_url, max_connections=_connections(entry))
+
+
+def _demo(_: ProviderEntry, __: DeploymentEntry, ___: str | None) -> Provider:
+    return DemoProvider()
+
+
+KINDS: dict[Kind, _Build] = {"openai": _openai, "responses": _responses, "anthropic": _anthropic, "demo": _demo}
+
+
+def build(provider: ProviderEntry, entry: DeploymentEntry, env: Mapping[str, str]) -> Provider:
+    """The provider of one deployment.
+
+    Raises:
+        ValueError: Its key is not where it should be, or it needs one.
+    """
+    return KINDS[provider.kind](provider, entry, read_key(entry, env))
+
+
+def read_key(entry: DeploymentEntry, env: Mapping[str, str]) -> str | None:
+    """The key that an entry names; None when it names none.
+
+    Raises:
+        ValueError: There is none where it should be; says where, and nothing of what is there.
+    """
+    if entry.key_env is not None and entry.key_file is not None:
+        raise ValueError("key_env: give this or key_file, not both")
+    if entry.key_env is not None:
+        key = env.get(entry.key_env, "").strip()
+        if not key:
+            raise ValueError(f"key_env: {entry.key_env} is not set")
+        return key
+    if entry.key_file is None:
+        return None
+    try:
+        key = Path(entry.key_file).read_text().strip()
+    except OSError as error:
+        raise ValueError(f"key_file: {entry.key_file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"key_file: {entry.key_file} is not text") from None
+    if not key or any(character.isspace() for character in key):
+        raise ValueError(f"key_file: {entry.key_file} does not hold one key")
+    return key
+
+
+def _connections(entry: DeploymentEntry) -> int:
+    return _CONNECTIONS if entry.max_live is None else entry.max_live + _SPARE_CONNECTIONS
