@@ -89,7 +89,7 @@ async def test_chunks_of_one_read_are_one_call(wire: Wire, client: httpx2.AsyncC
     """Many chunks in one segment are given as one piece."""
     go = asyncio.Event()
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    steps = [head, Wait(go), b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n", STALL]
+    steps: list[Step] = [head, Wait(go), b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n", STALL]
     reply = Reply(steps, framing="none")
     async with wire.upstream(reply) as upstream, client.stream("GET", upstream.url) as response:
         pieces: list[bytes] = []
