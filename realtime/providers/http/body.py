@@ -81,14 +81,12 @@ class Body(httpx2.AsyncByteStream):
             return
         if owed is not None:
             self._feed, self._owed = None, owed
-            source.pause()
             self.wake()
 
     def end(self) -> None:
         """From the connection: that was all of it."""
-        if self._source is not None:
-            self._whole = True
-            self._part()
+        self._whole = True
+        self._part()
 
     def fail(self, error: Exception) -> None:
         """From the connection: that was not all, and no more will come."""

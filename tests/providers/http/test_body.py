@@ -309,6 +309,14 @@ async def test_nobody_reads(pushed: bool, wire: Wire, client: httpx2.AsyncClient
         assert ours.idle_connections == 1
 
 
+async def test_a_large_last_read_leaves_a_connection_that_reads(wire: Wire, client: httpx2.AsyncClient) -> None:
+    """A body whose last bytes are more than is held does not leave its connection deaf to the next answer."""
+    async with wire.upstream(Reply([b"x" * 2 * MAX_HELD_BYTES])) as upstream:
+        for _ in range(3):
+            assert (await client.get(upstream.url)).content == b"x" * 2 * MAX_HELD_BYTES
+        assert upstream.connections == 1
+
+
 async def test_a_body_of_many_small_chunks(wire: Wire, client: httpx2.AsyncClient) -> None:
     """Chunks of one byte, in segments as they come, are each given once and in order."""
     said = bytes(n % 251 for n in range(3000))

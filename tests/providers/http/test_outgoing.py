@@ -179,17 +179,20 @@ async def test_a_refusal_ends_the_sending(wire: Wire, ours: Transport) -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 1\r\n\r\nx")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nx")
+        await refused.wait()
+        writer.write(b"yz")
         await gone.wait()
         writer.transport.abort()
 
-    gone = asyncio.Event()
+    refused, gone = asyncio.Event(), asyncio.Event()
     async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=wire.server, limit=1024) as server:
         scheme = "https" if wire.server else "http"
         url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         body = pieces(*[b"x" * 1_000_000] * 100)
         answer = await ours.handle_async_request(httpx2.Request("POST", url, content=body))
-        assert (answer.status_code, await answer.aread()) == (413, b"x")
+        refused.set()
+        assert (answer.status_code, await answer.aread()) == (413, b"xyz")
         assert ours.idle_connections == 0
         gone.set()
 

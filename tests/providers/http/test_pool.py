@@ -112,7 +112,8 @@ async def test_first_in_line_wins_over_a_reusable_connection(wire: Wire) -> None
         order: list[str] = []
 
         async def ask(name: str, url: str) -> None:
-            await client.get(url)
+            # A connection to one upstream that carried a request to another would show it the other's key.
+            assert (await client.get(url)).content == (b"a" if url == one.url else b"b")
             order.append(name)
 
         async with asyncio.TaskGroup() as group:
