@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import drops, fanout, gateway, idle, machine, many, micro, resume, stop
+from . import core, drops, fanout, gateway, idle, machine, many, micro, resume, stop
 from .plan import Plan
 from .report import Table, shown
 
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterable[Table]]] = {
     "fanout": fanout.run,
     "many": many.run,
     "gateway": gateway.run,
+    "core": core.run,
     "stop": stop.run,
     "resume": resume.run,
     "drops": drops.run,

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = (
-    "aiohttp",
     "anthropic",
     "fastapi",
     "httptools",

@@ -16,6 +16,7 @@ from .events import Attempt, Queued, Usage
 from .hooks import AttemptEnded, FirstEvent, Hooks
 from .policy import Deadlines
 from .providers.base import Batch, Ended
+from .tracebacks import part
 
 # English prose, by OpenAI's own rule of thumb.
 _BYTES_PER_TOKEN = 4
@@ -91,6 +92,7 @@ class Drive:
                 if fault is None or self.first_event_ms is not None or not attempts.may_follow(target, fault):
                     raise
                 failed = fault.error
+                part(fault)
             else:
                 self._over(target, None)
                 return ended

@@ -25,6 +25,7 @@ from .hooks import Hooks
 from .policy import Deadlines
 from .presence import Presence
 from .providers.base import Ended
+from .tracebacks import part
 
 _logger = logging.getLogger("realtime")
 
@@ -221,18 +222,11 @@ class Session:
 
 
 def _let_go(inner: "asyncio.Task[Ended]") -> None:
-    """Part what it failed with from its frames. They keep each other, with the request and the session, until a full
-    collection; and under many failures those would come often.
-
-    The frames themselves are left alone: a generator's failure may come from another task of its own, which goes on,
-    and to clear the frame of one that is suspended is to close it.
-    """
-    error: BaseException | None
+    """Part what it failed with from its frames."""
     try:
         error = inner.exception()
     except asyncio.CancelledError as cancelled:
         # The task keeps this one, too, until it is asked for it.
-        error = cancelled
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__context__
+        part(cancelled)
+    else:
+        part(error)

@@ -50,7 +50,7 @@ def test_the_cycle_test_sees_a_cycle() -> None:
 # Imports each module in a child of a process that has loaded other people's packages and none of ours.
 ALONE = """
 import importlib, os, sys
-import aiohttp, anthropic, fastapi, openai, prometheus_client, pydantic_settings, rich.console, typer, uvicorn
+import anthropic, fastapi, openai, prometheus_client, pydantic_settings, rich.console, typer, uvicorn
 for name in sys.argv[1:]:
     pid = os.fork()
     if pid == 0:

@@ -1,6 +1,6 @@
 """nginx as an unbuffered proxy before the fake upstream, in one process and by a file of its own.
 
-    nginx <port> <upstream port>
+    nginx <port> <upstream url>
 
 It becomes nginx, so that the process that was started is the one that is measured and ended; a master that is killed
 would leave its worker.
@@ -27,7 +27,7 @@ http {
     server {
         listen 127.0.0.1:%s backlog=2048;
         location / {
-            proxy_pass http://127.0.0.1:%s;
+            proxy_pass %s;
             proxy_buffering off;
             proxy_http_version 1.1;
             proxy_set_header Connection "";

@@ -6,6 +6,7 @@ A token is stamped when it is written: its age at the client is what the server 
 
 import asyncio
 import json
+import ssl
 import sys
 from typing import cast
 
@@ -88,10 +89,14 @@ def _content_length(head: bytes) -> int:
     return 0
 
 
-async def _serve(port: int, rate: float, tokens: int) -> None:
+async def _serve(port: int, rate: float, tokens: int, certificate: str | None) -> None:
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
     loop = asyncio.get_running_loop()
     turns: list[set[_Stream]] = [set() for _ in range(max(1, round(1 / rate / _TICK_S)))]
-    server = await loop.create_server(lambda: _Stream(turns, tokens), "127.0.0.1", port, backlog=2048)
+    server = await loop.create_server(lambda: _Stream(turns, tokens), "127.0.0.1", port, backlog=2048, ssl=context)
     async with server:
         start, n = loop.time(), 0
         while True:
@@ -103,8 +108,9 @@ async def _serve(port: int, rate: float, tokens: int) -> None:
 
 
 def main() -> None:
-    """Serve until killed."""
-    uvloop.run(_serve(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
+    """Serve until killed; by TLS where a file with a key and a certificate is given."""
+    certificate = sys.argv[4] if len(sys.argv) > 4 else None
+    uvloop.run(_serve(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), certificate))
 
 
 if __name__ == "__main__":

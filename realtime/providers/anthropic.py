@@ -10,9 +10,10 @@ from ..prompt import Prompt
 from .address import split_credentials
 from .anthropic_chunks import MessagesTranslator
 from .base import ProviderStream
+from .clients import http_options
 from .messages_request import check, request_body
 from .model_names import ModelNames
-from .upstream import limits, stream, timeout
+from .upstream import stream, timeout
 
 _ANTHROPIC_URL = "https://api.anthropic.com"
 
@@ -32,7 +33,7 @@ class AnthropicProvider:
             base_url=url,
             max_retries=0,
             default_headers={"Accept-Encoding": "identity", **credentials},
-            http_client=anthropic.DefaultAioHttpClient(limits=limits(max_connections), follow_redirects=False),
+            http_client=anthropic.DefaultAsyncHttpxClient(**http_options(url, max_connections)),
             open_telemetry=False,
         )
         # See `OpenAIProvider`.

@@ -15,12 +15,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import anthropic
 import httpx2
 import openai
 
 from ..errors import ERRORS, RealtimeError
+from .http import EarlyEndError
 
 _logger = logging.getLogger("realtime")
 
@@ -78,20 +78,17 @@ IN_BAND_CODES = {
     "server_error": "upstream_overloaded",
 }
 
-# The first row that fits anything in the chain of causes. The SDKs' aiohttp transport reports every connection error
-# but some as a connect timeout, so what aiohttp itself raised is asked first.
+# The first row that fits anything in the chain of causes.
 EXCEPTION_CODES: tuple[tuple[type[BaseException], str], ...] = (
-    (aiohttp.ConnectionTimeoutError, "timeout_connect"),
-    (aiohttp.SocketTimeoutError, "timeout_first_event"),
-    (aiohttp.ClientPayloadError, "upstream_truncated"),
-    (aiohttp.ClientResponseError, "upstream_protocol"),
-    (aiohttp.ClientConnectionError, "upstream_unreachable"),
     (httpx2.ConnectTimeout, "timeout_connect"),
     (httpx2.PoolTimeout, "timeout_connect"),
     (httpx2.TimeoutException, "timeout_first_event"),
     (httpx2.DecodingError, "upstream_protocol"),
-    (httpx2.RemoteProtocolError, "upstream_truncated"),
+    (EarlyEndError, "upstream_unreachable"),
+    (httpx2.RemoteProtocolError, "upstream_protocol"),
     (httpx2.UnsupportedProtocol, "upstream_unreachable"),
+    # A request that cannot be sent, because of a key that no header can hold, say: asking again will not help.
+    (httpx2.LocalProtocolError, "internal"),
     (httpx2.TransportError, "upstream_unreachable"),
     (openai.APIResponseValidationError, "upstream_protocol"),
     (anthropic.APIResponseValidationError, "upstream_protocol"),

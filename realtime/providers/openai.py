@@ -10,9 +10,10 @@ from ..prompt import Prompt
 from .address import split_credentials
 from .base import ProviderStream
 from .chat_request import check, request_body
+from .clients import http_options
 from .model_names import ModelNames
 from .openai_chunks import ChatTranslator
-from .upstream import limits, stream, timeout
+from .upstream import stream, timeout
 
 _OPENAI_URL = "https://api.openai.com/v1"
 # The SDK demands a key; a local server does not. Never the environment's: it belongs to OpenAI, not to that server.
@@ -36,7 +37,7 @@ class OpenAIProvider:
             base_url=url,
             max_retries=0,
             default_headers={"Accept-Encoding": "identity", **credentials},
-            http_client=openai.DefaultAioHttpClient(limits=limits(max_connections), follow_redirects=False),
+            http_client=openai.DefaultAsyncHttpxClient(**http_options(url, max_connections)),
         )
         if self._compatible:
             # The SDK takes them from the environment, and they are nobody else's business.

@@ -12,12 +12,13 @@ from ..prompt import Prompt
 from ..tasks import TaskRegistry
 from .address import split_credentials
 from .base import ProviderStream
+from .clients import http_options
 from .faults import mapped
 from .model_names import ModelNames
 from .responses_background import background
 from .responses_chunks import ResponsesTranslator
 from .responses_request import check, request_body
-from .upstream import Response, limits, stream, timeout
+from .upstream import Response, stream, timeout
 
 _OPENAI_URL = "https://api.openai.com/v1"
 # See `OpenAIProvider`.
@@ -53,7 +54,7 @@ class OpenAIResponsesProvider:
             base_url=url,
             max_retries=0,
             default_headers={"Accept-Encoding": "identity", **credentials},
-            http_client=openai.DefaultAioHttpClient(limits=limits(max_connections), follow_redirects=False),
+            http_client=openai.DefaultAsyncHttpxClient(**http_options(url, max_connections)),
         )
         if self._compatible:
             # The SDK takes them from the environment, and they are nobody else's business.

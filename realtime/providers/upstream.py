@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol
 
-import aiohttp
 import httpx2
 import msgspec
 
@@ -19,15 +18,12 @@ from ..policy import Deadlines
 from .base import Batch, Ended, Take
 from .event_stream import ServerEvent, Splitter
 from .faults import from_exception, from_garbage, from_in_band, log_fault, mapped
+from .http import EarlyEndError, body_of
 
 # What may still come after the reason for the end is known: usage, and the end of the body.
 _TAIL_S = 5.0
 # Nothing is missing any more; a body read to its end leaves a connection that can be used again.
 _DRAIN_S = 0.1
-
-# uvicorn, and so vLLM and most local servers, closes idle connections after 5 s. A request must not meet that close
-# on its way, because nobody repeats it.
-KEEPALIVE_S = 4.0
 
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")
 
@@ -59,16 +55,14 @@ class Translator(Protocol):
 class Response(Protocol):
     """What both SDKs give for a response whose body was not read."""
 
+    http_response: httpx2.Response
+
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]: ...
 
 
 def timeout(deadlines: Deadlines) -> httpx2.Timeout:
     """The SDK sees to the connection, a place in the pool included; silence is for the session to judge."""
     return httpx2.Timeout(None, connect=deadlines.connect_s, pool=deadlines.connect_s)
-
-
-def limits(max_connections: int) -> httpx2.Limits:
-    return httpx2.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_S)
 
 
 @asynccontextmanager
@@ -142,9 +136,11 @@ class Answer:
             if self._theirs is not None:
                 return
             if translator.ended is None and not (translator.done and limit.expired()):
+                if isinstance(error, httpx2.ReadError | EarlyEndError):
+                    raise _truncated() from None
                 raise
             # A connection that breaks or stays open behind a whole answer is not worth a line.
-            if not isinstance(error, TimeoutError | httpx2.HTTPError | aiohttp.ClientError | OSError):
+            if not isinstance(error, TimeoutError | httpx2.HTTPError | OSError):
                 self._ignore(error)
         finally:
             # It refers to the task, the task to what it failed with, and that to this frame.
@@ -205,6 +201,13 @@ class Answer:
             log_fault(fault, "ignored behind the end of an answer")
 
 
+def _truncated() -> RealtimeError:
+    """A connection that breaks within a body ends it early; before the head it would be one that was not had."""
+    error = RealtimeError("upstream_truncated")
+    error.add_note("reset")
+    return error
+
+
 async def _raise_after(waiting: Awaitable[None], error: Exception) -> None:
     await waiting
     raise error
@@ -215,7 +218,11 @@ def _nobody(_batch: Batch) -> None:
 
 
 async def pour(response: Response, feed: Callable[[bytes], Awaitable[None] | None]) -> None:
-    """Give the body to `feed` as it comes."""
+    """Give the body to `feed` as it comes: by the connection itself where it is ours, in this task where it is not."""
+    body = body_of(response.http_response)
+    if body is not None:
+        await body.push(feed)
+        return
     chunks = response.iter_bytes()
     try:
         async for chunk in chunks:

@@ -26,7 +26,7 @@ from tests.support.recording import Recording
 
 _PR_SET_PDEATHSIG = 1
 # Whose types are counted: those there may be one of for each generation, observer, connection or request.
-_OURS = ("realtime.", "transports.", "_asyncio.", "asyncio.", "uvicorn.", "websockets.", "aiohttp.", "starlette.")
+_OURS = ("realtime.", "transports.", "_asyncio.", "asyncio.", "uvicorn.", "websockets.", "starlette.")
 
 
 def main() -> None:

@@ -144,9 +144,9 @@ class Scene:
 
 def in_use(provider: Any) -> int:
     """Connections of a provider's pool that are taken."""
-    # Before its first request there is no pool.
-    pool = getattr(provider._client._client._transport.client, "connector", None)
-    return 0 if pool is None else len(pool._acquired)
+    transport = provider._client._client._transport
+    taken: int = transport.open_connections - transport.idle_connections + transport.waiting_requests
+    return taken
 
 
 async def until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:

@@ -152,7 +152,9 @@ async def read(provider: Provider, asked: Prompt) -> list[Content | Usage | Ende
 def running_tasks() -> set[asyncio.Task[Any]]:
     """All tasks but those of the scripted server, which notices a moment later that its client has gone."""
     return {
-        task for task in asyncio.all_tasks() if not getattr(task.get_coro(), "__qualname__", "").startswith("_Conn")
+        task
+        for task in asyncio.all_tasks()
+        if not getattr(task.get_coro(), "__qualname__", "").startswith(("_Conn", "BaseSelectorEventLoop._accept"))
     }
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
+import httpx2
 import pytest
 
 from realtime.events import Text
@@ -198,6 +199,7 @@ class _Unclosable:
     """A request whose response comes and cannot be closed."""
 
     def __init__(self, steps: list[bytes]) -> None:
+        self.http_response = httpx2.Response(200)
         self._steps = steps
 
     async def __aenter__(self) -> "_Unclosable":

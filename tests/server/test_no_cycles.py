@@ -54,6 +54,7 @@ async def _upstream(server: RunningServer) -> None:
         log = await server.finished(await start(server.address, model=f"openai/{model}", options={}))
         assert log.finished is not None
         assert log.finished.outcome == outcome
+    await server.finished(await start(server.address, model="nowhere/m", options={}))
     generation = await start(server.address, model="openai/silent", options={})
     await server.reached(generation, 3)
     await stop(server.address, generation)
@@ -92,7 +93,11 @@ async def test_nothing_waits_for_the_collector(life: Life) -> None:
 
 
 def _providers(upstream: Upstream) -> dict[str, Provider]:
-    return {"broken": GeneratorProvider(_broken), "openai": OpenAIProvider("key", f"{upstream.url}/v1")}
+    return {
+        "broken": GeneratorProvider(_broken),
+        "openai": OpenAIProvider("key", f"{upstream.url}/v1"),
+        "nowhere": OpenAIProvider("key", "http://127.0.0.1:1/v1"),
+    }
 
 
 async def _until_quiet(server: RunningServer) -> None:

@@ -4,8 +4,9 @@ httpx2's own spends most of a paced token in h11, anyio's cancel scopes and nest
 Here one asyncio protocol and httptools' parser do it, and `Body.push` gives its consumer a read without waking a task.
 """
 
+from .answer import EarlyEndError
 from .body import Body, Feed, body_of
 from .proxies import proxied
 from .transport import Transport
 
-__all__ = ["Body", "Feed", "Transport", "body_of", "proxied"]
+__all__ = ["Body", "EarlyEndError", "Feed", "Transport", "body_of", "proxied"]

@@ -12,6 +12,10 @@ _TOO_LONG = "Receive buffer too long"
 _CUT_SHORT = "peer closed connection without sending complete message body"
 
 
+class EarlyEndError(httpx2.RemoteProtocolError):
+    """The connection was closed before the answer was whole; whatever else its base stands for is a fault of form."""
+
+
 class Answer:
     """What one request is answered with.
 
@@ -82,7 +86,7 @@ class Answer:
         if self._until_close and self.error is None:
             self.complete = True
         elif not self.complete:
-            self._fault(_CUT_SHORT if self.status else _NO_RESPONSE)
+            self._fault(_CUT_SHORT if self.status else _NO_RESPONSE, EarlyEndError)
         self.drop()
 
     def drop(self) -> None:
@@ -138,7 +142,7 @@ class Answer:
         unframed = coding is None and b"content-length" not in framing
         self._until_close = unframed and not self._bodiless and status not in {204, 304}
 
-    def _fault(self, what: str) -> None:
+    def _fault(self, what: str, kind: type[httpx2.RemoteProtocolError] = httpx2.RemoteProtocolError) -> None:
         self.reusable = False
         if not self.complete and self.error is None:
-            self.error = httpx2.RemoteProtocolError(what)
+            self.error = kind(what)

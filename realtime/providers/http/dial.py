@@ -2,8 +2,7 @@
 
 import asyncio
 import ssl
-from asyncio.staggered import staggered_race
-from functools import partial
+from collections import deque
 from itertools import chain, zip_longest
 from socket import SOCK_STREAM
 
@@ -54,26 +53,51 @@ async def _connect(connection: Connection, context: ssl.SSLContext, connect_s: f
 
 
 async def _reach(origin: Origin) -> asyncio.Transport:
-    """The first of its addresses to answer, by both versions of IP in turn, so that neither has to work."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(origin.host, origin.port, type=SOCK_STREAM)
-    families = [[one[4] for one in found if (one[0] == found[0][0]) is first] for first in (True, False)]
-    reached: list[asyncio.Transport] = []
+    """The first of its addresses to answer, by both versions of IP in turn, so that neither has to work.
 
-    async def attempt(host: str) -> None:
-        # A protocol of no meaning: only one of them becomes the connection.
-        transport, _ = await loop.create_connection(asyncio.Protocol, host, origin.port)
-        reached.append(transport)
-
-    kept = None
+    Not asyncio's `staggered_race`: each of its races is garbage that only a collection frees, which stops everything.
+    """
+    hosts = await _addresses(origin)
+    if len(hosts) == 1:
+        return await _attempt(hosts[0], origin.port)
+    running: set[asyncio.Task[asyncio.Transport]] = set()
+    fault: BaseException | None = None
     try:
-        turns = [partial(attempt, str(one[0])) for one in chain(*zip_longest(*families)) if one is not None]
-        _, winner, faults = await staggered_race(turns, _STAGGER_S)
-        if winner is None:
-            raise next(fault for fault in faults if fault is not None)
-        kept = reached[0]
-        return kept
+        while hosts or running:
+            if hosts:
+                running.add(asyncio.create_task(_attempt(hosts.popleft(), origin.port)))
+            timeout_s = _STAGGER_S if hosts else None
+            done, running = await asyncio.wait(running, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            while done:
+                task = done.pop()
+                fault = task.exception()
+                if fault is None:
+                    running |= done
+                    return task.result()
+                # It holds the fault, and what is raised from here would hold it.
+                del task
+        assert fault is not None
+        raise fault
     finally:
-        for transport in reached:
-            if transport is not kept:
-                transport.abort()
+        fault = None
+        for late in running:
+            late.cancel()
+            late.add_done_callback(_leave)
+
+
+async def _addresses(origin: Origin) -> deque[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=SOCK_STREAM)
+    families = [[one[4] for one in found if (one[0] == found[0][0]) is first] for first in (True, False)]
+    return deque(str(one[0]) for one in chain(*zip_longest(*families)) if one is not None)
+
+
+async def _attempt(host: str, port: int) -> asyncio.Transport:
+    # A protocol of no meaning: only one of them becomes the connection.
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, host, port)
+    return transport
+
+
+def _leave(task: "asyncio.Task[asyncio.Transport]") -> None:
+    """Close what was connected too late, and look at what failed, which nobody else will."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().abort()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.providers.http.answer import MAX_HEAD_BYTES, Answer
+from realtime.providers.http.answer import MAX_HEAD_BYTES, Answer, EarlyEndError
 
 from ...upstream import cut
 
@@ -55,7 +55,7 @@ def test_any_cut_before_the_end_is_no_answer(data: bytes, draw: st.DataObject) -
     if data is UNTIL_CLOSE and b"\r\n\r\n" in data[:kept]:
         assert seen.complete
     else:
-        assert seen.error is httpx2.RemoteProtocolError
+        assert seen.error is EarlyEndError
         assert not seen.complete
         assert not seen.reusable
 

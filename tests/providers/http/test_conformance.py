@@ -40,7 +40,8 @@ async def see(client: httpx2.AsyncClient, method: str, url: str) -> Seen:
             async for piece in response.aiter_raw():
                 body += piece
     except httpx2.HTTPError as fault:
-        error = type(fault)
+        # Ours are more precise, and those of httpx2 all the same.
+        error = next(kind for kind in type(fault).__mro__ if kind.__module__.startswith("httpx2"))
     return Seen(*head, body, error)
 
 
