@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from realtime.providers.http import Transport
 from realtime.providers.http.outgoing import Outgoing
 
-from .conftest import Wire
+from .conftest import Wire, turns, until
 
 
 class Received(NamedTuple):
@@ -176,22 +176,31 @@ async def test_a_body_that_fails(wire: Wire, ours: Transport) -> None:
 
 async def test_a_refusal_ends_the_sending(wire: Wire, ours: Transport) -> None:
     """A server that answers 413 and reads no more is heard, though it never takes the body."""
+    stuck, heard, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
+        await stuck.wait()
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nx")
-        await refused.wait()
+        await heard.wait()
         writer.write(b"yz")
         await gone.wait()
         writer.transport.abort()
 
-    refused, gone = asyncio.Event(), asyncio.Event()
     async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=wire.server, limit=1024) as server:
         scheme = "https" if wire.server else "http"
         url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        body = pieces(*[b"x" * 1_000_000] * 100)
-        answer = await ours.handle_async_request(httpx2.Request("POST", url, content=body))
-        refused.set()
+        request = httpx2.Request("POST", url, content=pieces(*[b"x" * 1_000_000] * 100))
+        asked = asyncio.create_task(ours.handle_async_request(request))
+        await until(lambda: any(connection._writer is not None for connection in ours._pool._open))
+        (connection,) = ours._pool._open
+        waits = None
+        while waits is None or waits is not connection._writer:
+            waits = connection._writer
+            await turns(500)
+        stuck.set()
+        answer = await asked
+        heard.set()
         assert (answer.status_code, await answer.aread()) == (413, b"xyz")
         assert ours.idle_connections == 0
         gone.set()

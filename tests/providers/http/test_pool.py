@@ -53,6 +53,24 @@ async def test_an_idle_connection_expires(wire: Wire) -> None:
         assert upstream.connections == 2
 
 
+async def test_each_idle_connection_expires_in_its_time(wire: Wire) -> None:
+    """One that became idle while another was, already, is closed as well."""
+    late = asyncio.Event()
+
+    def reply(exchange: Exchange) -> Reply:
+        return Reply([Wait(late), b"x"] if exchange.path == "/late" else [b"x"])
+
+    async with wire.upstream(reply) as upstream, limited(wire, 2, keepalive_s=0.2) as client:
+        second = asyncio.create_task(client.get(f"{upstream.url}/late"))
+        await upstream.next_exchange()
+        assert (await client.get(upstream.url)).content == b"x"
+        await asyncio.sleep(0.1)
+        late.set()
+        await second
+        await asyncio.gather(*(exchange.closed.wait() for exchange in upstream.exchanges))
+        await until(lambda: transport_of(client).open_connections == 0)
+
+
 async def test_the_bound_holds_and_waiters_are_served_in_order(wire: Wire) -> None:
     """No more connections than allowed; who came first is first, and who gives up is skipped."""
     release = asyncio.Event()
@@ -148,6 +166,30 @@ async def test_cancelled_when_just_served(wire: Wire, monkeypatch: pytest.Monkey
                 assert waiter.cancelled()
         assert (await client.get(upstream.url)).content == b"x"
         assert (pool.open, pool.waiting) == (1, 0)
+
+
+async def test_cancelled_when_just_answered(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is cancelled in the turn in which the answer came does not close what serves the next one already."""
+    go = asyncio.Event()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+    reply = Reply([Wait(go), answer, STALL], framing="none")
+    async with wire.upstream(reply) as upstream, limited(wire, 1) as client:
+        pool = transport_of(client)._pool
+        free = pool.free
+        first, second = (asyncio.create_task(client.get(upstream.url)) for _ in range(2))
+
+        def free_and_cancel(connection: Connection) -> None:
+            free(connection)
+            first.cancel()
+
+        monkeypatch.setattr(pool, "free", free_and_cancel)
+        await upstream.next_exchange()
+        await until(lambda: pool.waiting == 1)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await second).content == b"x"
+        assert upstream.connections == 1
 
 
 @pytest.mark.parametrize("how", [RESET, FIN])
