@@ -130,7 +130,9 @@ class Drive:
         said = self.first_event_ms is not None or self._ended is not None
         self.attempts.over(target, error, said=said)
         code = None if error is None else error.code
-        self._hooks(AttemptEnded(self._log.meta, deployment.alias, deployment.name, target.prompt.model, code))
+        unknown = {} if self._ended is None else self._ended.unknown
+        model = target.prompt.model
+        self._hooks(AttemptEnded(self._log.meta, deployment.alias, deployment.name, model, code, unknown))
 
     def _take(self, batch: Batch) -> Awaitable[None] | None:
         append = self._writer.append

@@ -4,7 +4,7 @@ A hook is called on the loop, between two awaits, at the few moments below and n
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -30,13 +30,18 @@ class FirstEvent(msgspec.Struct, frozen=True):
 
 
 class AttemptEnded(msgspec.Struct, frozen=True):
-    """A provider was asked, by which of its deployments, and gave an answer; or failed, with which code."""
+    """A provider was asked, by which of its deployments, and gave an answer; or failed, with which code.
+
+    Attributes:
+        unknown: What it sent that has no name here, by kind.
+    """
 
     meta: Meta
     provider: str
     deployment: str
     model: str
     code: str | None
+    unknown: Mapping[str, int] = {}
 
 
 class StopRequested(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Prometheus metrics, fed by the hook's records and by nothing else.
 
 Labels are bounded: wires, states, outcomes and codes are closed sets, and beyond `MAX_MODELS` pairs of provider and
-model (a caller names the model) all others are counted as `other`.
+model (a caller names the model), and so many kinds of what providers send, all others are counted as `other`.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -69,6 +69,13 @@ class Metrics:
             (*by_model, "deployment", "code"),
             registry=registry,
         )
+        self._kinds: set[str] = set()
+        self._unknown = Counter(
+            "realtime_unknown_chunks",
+            "What providers sent that has no name here",
+            ("provider", "kind"),
+            registry=registry,
+        )
         self._cost = Counter(
             "realtime_cost_dollars", "What ended generations cost, where prices are known", by_model, registry=registry
         )
@@ -89,8 +96,10 @@ class Metrics:
                 self._live.inc()
             case FirstEvent(meta, after_ms):
                 self._first.labels(*self._label(meta)).observe(after_ms / 1000)
-            case AttemptEnded(_, provider, deployment, model, code):
+            case AttemptEnded(_, provider, deployment, model, code, unknown):
                 self._attempts.labels(*self._bounded(provider, model), deployment, code or "").inc()
+                for kind, times in unknown.items():
+                    self._unknown.labels(provider, self._bounded_kind(kind)).inc(times)
             case StopRequested(meta, by, state):
                 self._stops.labels(*self._label(meta), by, state).inc()
             case ObservationStarted(wire=wire):
@@ -119,6 +128,13 @@ class Metrics:
 
     def _label(self, meta: Meta) -> tuple[str, str]:
         return self._bounded(meta.provider, meta.model.partition("/")[2])
+
+    def _bounded_kind(self, kind: str) -> str:
+        if kind not in self._kinds:
+            if len(self._kinds) >= MAX_MODELS:
+                return "other"
+            self._kinds.add(kind)
+        return kind
 
     def _bounded(self, provider: str, model: str) -> tuple[str, str]:
         pair = (provider, model)

@@ -4,7 +4,7 @@ A provider's raw items are chunks, and chunks never leave its module: what comes
 one per read of the provider's socket, because a batch costs one wake-up of the driver and a token each would cost many.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -16,10 +16,15 @@ from ..prompt import Prompt
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The provider's own terminal event was seen; without it the end of a stream is a failure."""
+    """The provider's own terminal event was seen; without it the end of a stream is a failure.
+
+    Attributes:
+        unknown: How often something came that has no name here, by kind: an operator should see a wire change.
+    """
 
     reason: Reason
     native_reason: str | None = None
+    unknown: Mapping[str, int] = {}
 
 
 # What a stream gives: content, usage as far as it is known (`estimated` while the provider has not said its last

@@ -121,7 +121,9 @@ class Answer:
             raise theirs
         ended = self._translator.ended
         if ended is not None:
-            waiting = take([*self._tail, ended])
+            unknown = self._translator.unknown
+            last = msgspec.structs.replace(ended, unknown=unknown) if unknown else ended
+            waiting = take([*self._tail, last])
             if waiting is not None:
                 await waiting
 

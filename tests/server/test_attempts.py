@@ -163,3 +163,14 @@ async def test_a_new_file_is_taken_without_a_restart(tmp_path: Path) -> None:
         log = await server.finished(running)
     assert log.finished is not None
     assert log.finished.outcome == "stopped"
+
+
+async def test_what_has_no_name_here_is_counted(tmp_path: Path) -> None:
+    """So that an operator sees that a provider's wire has changed; the generation goes on."""
+    said = [*messages.text("Hello", whole=False), messages.event("weather_report"), messages.stop(0), *messages.end()]
+    async with Upstream(Reply(said)) as upstream:
+        text = f'[providers.one]\nkind = "anthropic"\nkey_file = "{tmp_path / "key"}"\nbase_url = "{upstream.url}"\n'
+        async with offering(tmp_path, text) as server:
+            await server.finished(await start(server.address, model="one/m", options={}))
+            metrics = (await request(server.address, "GET", "/metrics")).body.decode()
+    assert 'realtime_unknown_chunks_total{kind="weather_report",provider="one"} 1.0' in metrics

@@ -18,6 +18,7 @@ ENDLESS: dict[str, Any] = {"model": "demo/default", "options": {"tokens": 200_00
 NAMES = {
     "realtime_attempts",
     "realtime_cost_dollars",
+    "realtime_unknown_chunks",
     "realtime_live_generations",
     "realtime_observers",
     "realtime_time_to_first_token_seconds",
