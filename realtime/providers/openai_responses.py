@@ -10,9 +10,8 @@ from ..errors import RealtimeError
 from ..policy import Deadlines
 from ..prompt import Prompt
 from ..tasks import TaskRegistry
-from .address import split_credentials
 from .base import ProviderStream
-from .clients import http_options
+from .clients import openai_client
 from .faults import mapped
 from .model_names import ModelNames
 from .responses_background import background
@@ -20,9 +19,6 @@ from .responses_chunks import ResponsesTranslator
 from .responses_request import check, request_body
 from .upstream import Response, stream, timeout
 
-_OPENAI_URL = "https://api.openai.com/v1"
-# See `OpenAIProvider`.
-_NO_KEY = "unused"
 # For calling a response off, with what the SDK tries again.
 _CALL_OFF_S = 5.0
 _CALL_OFF_RETRIES = 2
@@ -32,7 +28,7 @@ class OpenAIResponsesProvider:
     """See `Provider`. Nothing is stored at the provider, but in the background.
 
     Args:
-        base_url: Of a compatible server; OpenAI's own when None. For a user and password in it, see `OpenAIProvider`.
+        base_url: Of a compatible server; OpenAI's own when None. See `openai_client`, for `api_version` too.
         background: Have answers run on at the provider, and stored there for it: a connection to it that drops is
             made good, and a stop is a call of its own. A response whose id was not heard yet cannot be stopped so,
             and the first token comes later.
@@ -44,21 +40,12 @@ class OpenAIResponsesProvider:
         api_key: str | None,
         base_url: str | None = None,
         *,
+        api_version: str | None = None,
         background: bool = False,
         max_connections: int = 1000,
     ) -> None:
         self._compatible = base_url is not None
-        url, credentials = split_credentials(base_url or _OPENAI_URL)
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key or _NO_KEY,
-            base_url=url,
-            max_retries=0,
-            default_headers={"Accept-Encoding": "identity", **credentials},
-            http_client=openai.DefaultAsyncHttpxClient(**http_options(url, max_connections)),
-        )
-        if self._compatible:
-            # The SDK takes them from the environment, and they are nobody else's business.
-            self._client.organization = self._client.project = None
+        self._client = openai_client(api_key, base_url, max_connections=max_connections, api_version=api_version)
         # Now, and not with the first request: the SDK imports what it needs for it on first use.
         self._responses = self._client.responses.with_streaming_response
         self._background = background

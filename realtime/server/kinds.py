@@ -19,12 +19,16 @@ _Build = Callable[[ProviderEntry, DeploymentEntry, str | None], Provider]
 
 
 def _openai(_: ProviderEntry, entry: DeploymentEntry, key: str | None) -> Provider:
-    return OpenAIProvider(key, entry.base_url, max_connections=_connections(entry))
+    return OpenAIProvider(key, entry.base_url, api_version=entry.api_version, max_connections=_connections(entry))
 
 
 def _responses(provider: ProviderEntry, entry: DeploymentEntry, key: str | None) -> Provider:
     return OpenAIResponsesProvider(
-        key, entry.base_url, max_connections=_connections(entry), background=provider.background
+        key,
+        entry.base_url,
+        api_version=entry.api_version,
+        max_connections=_connections(entry),
+        background=provider.background,
     )
 
 

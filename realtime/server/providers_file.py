@@ -17,7 +17,6 @@ from realtime.deployments import OnStop
 from realtime.prices import Prices
 
 Kind = Literal["openai", "responses", "anthropic", "demo"]
-Platform = Literal["azure"]
 Count = Annotated[int, Limit(ge=1)]
 Seconds = Annotated[float, Limit(gt=0, le=86_400)]
 Name = Annotated[str, Limit(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -43,7 +42,7 @@ class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key_env: The variable that holds the key.
         key_file: The file that holds it.
         base_url: Of another server than the provider's own.
-        api_version: Of Azure's API.
+        api_version: `base_url` is an endpoint of Azure's, and this the version of its API.
         models: Which may be asked for: names and patterns, or a table of them with the provider's own name of each.
         max_live: Generations at once.
     """
@@ -62,7 +61,6 @@ class ProviderEntry(DeploymentEntry, frozen=True, forbid_unknown_fields=True, kw
 
     Attributes:
         kind: The wire it speaks.
-        platform: Whose client of the SDK makes the requests, where it is not the provider's own.
         prices: By name or pattern of its models.
         background: Of `responses`: let the provider go on when the connection drops, and come back to it.
         on_stop: `drain` for one that bills a stopped answer in full: it is read to its end for the figures.
@@ -70,7 +68,6 @@ class ProviderEntry(DeploymentEntry, frozen=True, forbid_unknown_fields=True, kw
     """
 
     kind: Kind
-    platform: Platform | None = None
     timeouts: Timeouts = Timeouts()
     prices: dict[str, Prices] = msgspec.field(default_factory=dict)
     background: bool = False

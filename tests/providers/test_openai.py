@@ -155,3 +155,16 @@ async def test_an_end_without_a_reason_is_no_end(upstream: Upstream, provider: O
         upstream.reply = Reply(steps)
         heard = await hear(provider)
         assert (heard.events, heard.ended, heard.error) == ([Text("x")], [], None)
+
+
+async def test_azure_is_asked_as_azure_wants_it() -> None:
+    """By the SDK's own client: the deployment in the path, the version behind it, the key in a header of its own."""
+    async with Upstream(Reply(chat.text("x"))) as upstream:
+        provider = OpenAIProvider("azure-key", upstream.url, api_version="2025-04-01-preview")
+        heard = await hear(provider, Prompt("our-gpt", HELLO.messages, max_tokens=5))
+        await provider.close()
+        (exchange,) = upstream.exchanges
+    assert heard.message.text == "x"
+    assert exchange.path == "/openai/deployments/our-gpt/chat/completions?api-version=2025-04-01-preview"
+    assert exchange.headers["api-key"] == "azure-key"
+    assert exchange.body["max_completion_tokens"] == 5

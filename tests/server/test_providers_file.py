@@ -114,3 +114,14 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """Is an error too, and not an empty offer."""
     with pytest.raises(ValueError, match="cannot be read"):
         read_offers(tmp_path / "none.toml", {}, demo=None)
+
+
+async def test_the_documented_file_will_do(tmp_path: Path) -> None:
+    """To the letter."""
+    page = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
+    shown = re.search(r"<!-- test: providers file -->\n```toml\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    env = dict.fromkeys(re.findall(r'key_env = "(\w+)"', shown[1]), "sk-env")
+    offers = read_offers(written(tmp_path, shown[1]), env, demo=None)
+    assert set(offers.sources) == {"openai", "anthropic", "local", "azure", "smart"}
+    await offers.catalogue.close()
