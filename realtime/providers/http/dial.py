@@ -3,6 +3,8 @@
 import asyncio
 import ssl
 from collections import deque
+from contextlib import suppress
+from ipaddress import ip_address
 from itertools import chain, zip_longest
 from socket import SOCK_STREAM
 
@@ -86,6 +88,9 @@ async def _reach(origin: Origin) -> asyncio.Transport:
 
 
 async def _addresses(origin: Origin) -> deque[str]:
+    with suppress(ValueError):
+        # An address is its own, and needs no thread to be found.
+        return deque([str(ip_address(origin.host))])
     found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=SOCK_STREAM)
     families = [[one[4] for one in found if (one[0] == found[0][0]) is first] for first in (True, False)]
     return deque(str(one[0]) for one in chain(*zip_longest(*families)) if one is not None)
