@@ -7,7 +7,7 @@ here, and get an `EventLog` or a `RealtimeError` back.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import msgspec
 
@@ -134,21 +134,26 @@ class SessionManager:
         attempts = catalogue.attempts(request.model, checked_prompt(request, self.policy))
         deadlines = self.policy.deadlines.shortened(request.deadlines)
         meta = new_meta(principal, request)
-        writer = await self._create(principal, meta, claim, replace=request.if_busy == "replace")
-        if isinstance(writer, EventLog):
-            return Start(writer, replayed=True)
-        writer.append(Started(meta.generation, meta.model, meta.created_ms, meta.conversation, meta.metadata))
-        session = Session(
-            writer,
-            attempts,
-            deadlines=deadlines,
-            grace_s=self.policy.grace(request),
-            hooks=self._hooks,
-            ask_stop=lambda by: self._ask_stop(meta, by),
-        )
-        self._sessions[meta.generation] = session
-        self._hooks(GenerationStarted(meta))
-        self.tasks.spawn(self._run(session, catalogue), f"session {meta.generation}")
+        with ExitStack() as unless_driven:
+            # From now on: who replaces another generation waits for its end, and new settings may come meanwhile.
+            catalogue.begin()
+            unless_driven.callback(catalogue.end)
+            writer = await self._create(principal, meta, claim, replace=request.if_busy == "replace")
+            if isinstance(writer, EventLog):
+                return Start(writer, replayed=True)
+            writer.append(Started(meta.generation, meta.model, meta.created_ms, meta.conversation, meta.metadata))
+            session = Session(
+                writer,
+                attempts,
+                deadlines=deadlines,
+                grace_s=self.policy.grace(request),
+                hooks=self._hooks,
+                ask_stop=lambda by: self._ask_stop(meta, by),
+            )
+            self._sessions[meta.generation] = session
+            self._hooks(GenerationStarted(meta))
+            self.tasks.spawn(self._run(session, catalogue), f"session {meta.generation}")
+            unless_driven.pop_all()
         return Start(writer.log, replayed=False)
 
     def _refuse_when_full(self) -> None:
@@ -258,7 +263,6 @@ class SessionManager:
     # Ends.
 
     async def _run(self, session: Session, catalogue: Catalogue) -> None:
-        catalogue.begin()
         try:
             summary = await session.run()
         finally:

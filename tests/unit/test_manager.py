@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from realtime.bus.memory import MemoryBus, Retention
+from realtime.catalogue import Catalogue
 from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
 from realtime.events import Data, Finished, Summary, Text, Usage
@@ -339,3 +340,38 @@ async def test_a_million_rows_pass_through_a_window() -> None:
     assert seen == rows
     assert most < 2000
     await sessions.close()
+
+
+async def test_new_settings_wait_for_a_start_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that replaces another generation is under way; what it will be driven by is closed after it."""
+    monkeypatch.setattr("realtime.sessions._CLOSE_S", 0.2)
+    released = asyncio.Event()
+
+    class Noting(ScriptedProvider):
+        async def close(self) -> None:
+            released.set()
+
+    old = Noting([Text("a")])
+    sessions = SessionManager({"demo": old})
+    first = (await sessions.start(ANONYMOUS, request(conversation="c"))).log
+    await first.wait(2)
+    old.stuck = 1
+    starting = asyncio.create_task(sessions.start(ANONYMOUS, request(conversation="c", if_busy="replace")))
+    # Until it waits, which is as far as it comes.
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert first.stopping
+    assert first.finished is None
+    sessions.replace_catalogue(Catalogue.of({"demo": ScriptedProvider()}))
+    second = (await asyncio.wait_for(starting, 20)).log
+    old.stuck = 0
+    await asyncio.wait_for(second.wait(1), 20)
+    assert not released.is_set()
+    await sessions.stop(ANONYMOUS, second.meta.generation)
+    await asyncio.wait_for(released.wait(), 20)
+    await sessions.close()
+    # What would not close is left to itself by its session, and here it would be for an hour.
+    (left,) = [task for task in asyncio.all_tasks() if task.get_name().startswith("drive ")]
+    old.stuck = 1
+    left.cancel()
+    await asyncio.wait({left}, timeout=20)
