@@ -89,7 +89,9 @@ class Drive:
             except BaseException as error:
                 fault = error if isinstance(error, RealtimeError) else None
                 self._over(target, fault)
-                if fault is None or self.first_event_ms is not None or not attempts.may_follow(target, fault):
+                # Who stopped it wants no other answer, and would pay for one.
+                over = self._detached or self.first_event_ms is not None
+                if over or fault is None or not attempts.may_follow(target, fault):
                     raise
                 failed = fault.error
                 part(fault)

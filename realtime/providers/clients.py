@@ -11,21 +11,17 @@ import httpx2
 import openai
 
 from .address import split_credentials
-from .http import Transport, proxied
+from .http import KEEPALIVE_S, Transport, proxied
 
 _OPENAI_URL = "https://api.openai.com/v1"
 # The SDK demands a key; a local server does not. Never the environment's: it belongs to OpenAI, not to that server.
 _NO_KEY = "unused"
 
-# uvicorn, and so vLLM and most local servers, closes idle connections after 5 s. A request must not meet that close
-# on its way, because nobody repeats it.
-_KEEPALIVE_S = 4.0
-
 
 def openai_client(
     api_key: str | None, base_url: str | None, *, max_connections: int, api_version: str | None = None
 ) -> openai.AsyncOpenAI:
-    """A client that tries nothing again and reads nothing of the environment.
+    """A client that tries nothing again, and reads nothing of the environment for another server than OpenAI's.
 
     Args:
         base_url: Of a compatible server; OpenAI's own when None. A user and password in it are sent, in place of the
@@ -57,9 +53,9 @@ def http_options(url: str, max_connections: int) -> dict[str, Any]:
     """
     options: dict[str, Any] = {"follow_redirects": False}
     if proxied(url):
-        limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_S)
+        limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_S)
         return options | {"limits": limits}
-    transport = Transport(max_connections=max_connections, keepalive_s=_KEEPALIVE_S, context=_context())
+    transport = Transport(max_connections=max_connections, context=_context())
     return options | {"transport": transport}
 
 

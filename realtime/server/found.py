@@ -1,6 +1,6 @@
 """Which providers the environment names, by the variables their own SDKs read.
 
-A provider is added with one line in `find_providers`; whoever needs more than the environment can say builds a
+Whoever needs more than the environment can say writes a providers' file (`providers_file.py`), or builds a
 `SessionManager` with providers of their own.
 """
 

@@ -9,6 +9,7 @@ from realtime.providers.demo import DemoProvider
 from realtime.providers.openai import OpenAIProvider
 from realtime.providers.openai_responses import OpenAIResponsesProvider
 
+from .key_file import read_key_file
 from .providers_file import DeploymentEntry, Kind, ProviderEntry
 
 # What a client may have open beyond what its deployment is given: a stream that is stopped closes a moment later.
@@ -70,14 +71,11 @@ def read_key(entry: DeploymentEntry, env: Mapping[str, str]) -> str | None:
     if entry.key_file is None:
         return None
     try:
-        key = Path(entry.key_file).read_text().strip()
+        return read_key_file(Path(entry.key_file))
     except OSError as error:
         raise ValueError(f"key_file: {entry.key_file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"key_file: {entry.key_file} is not text") from None
-    if not key or any(character.isspace() for character in key):
-        raise ValueError(f"key_file: {entry.key_file} does not hold one key")
-    return key
+    except ValueError as error:
+        raise ValueError(f"key_file: {entry.key_file}: {error}") from None
 
 
 def _connections(entry: DeploymentEntry) -> int:

@@ -9,10 +9,11 @@ from realtime.deployments import Deployment
 from realtime.policy import Deadlines
 from realtime.providers.address import shown_url
 from realtime.providers.demo import DemoProvider
+from realtime.request import DeadlinesRequest
 
 from .found import find_providers
 from .kinds import build
-from .providers_file import DeploymentEntry, ProviderEntry, ProvidersFile, Timeouts, read_providers_file
+from .providers_file import DeploymentEntry, ProviderEntry, ProvidersFile, read_providers_file
 
 _FOR_EVER_S = 86_400.0
 
@@ -80,7 +81,7 @@ def _deployment(
     )
 
 
-def _deadlines(timeouts: Timeouts) -> Deadlines:
+def _deadlines(timeouts: DeadlinesRequest) -> Deadlines:
     """Where nothing is said there is no end; the server's own deadlines hold in any case."""
     given = (timeouts.connect, timeouts.first_event, timeouts.idle, timeouts.total)
     return Deadlines(*(_FOR_EVER_S if seconds is None else seconds for seconds in given))

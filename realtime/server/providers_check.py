@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from realtime.deployments import Deployment
@@ -44,13 +45,19 @@ def check(*, ask: bool) -> None:
     try:
         settings = Settings(**given)
         offers = read_offers(settings.providers_file, os.environ, demo=settings.demo)
-    except (ValueError, ValidationError) as error:
-        sentence = error.errors(include_input=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        print(f"realtime: providers_file: {sentence}", file=sys.stderr)
+    except ValueError as error:
+        print(f"realtime: {_sentence(error)}", file=sys.stderr)
         sys.exit(2)
     findings = asyncio.run(_check_all(offers, ask=ask))
     Console(soft_wrap=True).print(_table(findings))
     sys.exit(1 if any(finding.failed for finding in findings) else 0)
+
+
+def _sentence(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"providers_file: {error}"
 
 
 async def _check_all(offers: Offers, *, ask: bool) -> list[Finding]:
@@ -113,5 +120,6 @@ def _table(findings: Iterable[Finding]) -> Table:
     table = Table("provider", "models", "found", box=None, pad_edge=False)
     for finding in findings:
         style = "red" if finding.failed else "green"
-        table.add_row(finding.deployment, finding.models or "-", f"[{style}]{finding.answer}[/{style}]")
+        answer = f"[{style}]{escape(finding.answer)}[/{style}]"
+        table.add_row(finding.deployment, escape(finding.models) or "-", answer)
     return table

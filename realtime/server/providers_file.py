@@ -15,23 +15,14 @@ from realtime.attempts import RetryRules
 from realtime.breaker import BreakerRules
 from realtime.deployments import OnStop
 from realtime.prices import Prices
+from realtime.request import DeadlinesRequest
 
 Kind = Literal["openai", "responses", "anthropic", "demo"]
 Count = Annotated[int, Limit(ge=1)]
-Seconds = Annotated[float, Limit(gt=0, le=86_400)]
 Name = Annotated[str, Limit(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Url = Annotated[str, Limit(pattern=r"^https?://[^\s]+$")]
 Models = tuple[str, ...] | dict[str, str]
 _T = TypeVar("_T")
-
-
-class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds; the server's own where they are shorter, or nothing is said."""
-
-    connect: Seconds | None = None
-    first_event: Seconds | None = None
-    idle: Seconds | None = None
-    total: Seconds | None = None
 
 
 class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +52,7 @@ class ProviderEntry(DeploymentEntry, frozen=True, forbid_unknown_fields=True, kw
 
     Attributes:
         kind: The wire it speaks.
+        timeouts: The server's own hold where they are shorter, or nothing is said.
         prices: By name or pattern of its models.
         background: Of `responses`: let the provider go on when the connection drops, and come back to it.
         on_stop: `drain` for one that bills a stopped answer in full: it is read to its end for the figures.
@@ -68,7 +60,7 @@ class ProviderEntry(DeploymentEntry, frozen=True, forbid_unknown_fields=True, kw
     """
 
     kind: Kind
-    timeouts: Timeouts = Timeouts()
+    timeouts: DeadlinesRequest = DeadlinesRequest()
     prices: dict[str, Prices] = msgspec.field(default_factory=dict)
     background: bool = False
     on_stop: OnStop = "abort"

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from realtime.bus.memory import Retention
 from realtime.policy import Deadlines, Policy
 
+from .key_file import read_key_file, refuse_whitespace
 from .service import HttpLimits
 
 _deadlines, _policy, _retention, _http = Deadlines(), Policy(), Retention(), HttpLimits()
@@ -87,7 +88,7 @@ class Settings(BaseSettings):
     @classmethod
     def _one_word(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None:
-            _refuse_whitespace(key.get_secret_value().strip(), "It")
+            refuse_whitespace(key.get_secret_value().strip(), "It")
         return key
 
     def key(self) -> str | None:
@@ -102,14 +103,7 @@ class Settings(BaseSettings):
             return given
         if self.api_key_file is None:
             return None
-        try:
-            key = self.api_key_file.read_text().strip()
-        except UnicodeDecodeError:
-            raise ValueError("The file is not text.") from None
-        if not key:
-            raise ValueError("The file holds no key.")
-        _refuse_whitespace(key, "The file")
-        return key
+        return read_key_file(self.api_key_file)
 
     def policy(self) -> Policy:
         """The rules for generations."""
@@ -138,12 +132,6 @@ class Settings(BaseSettings):
             retry_ms=self.retry_ms,
             max_streams=self.max_streams,
         )
-
-
-def _refuse_whitespace(key: str, holder: str) -> None:
-    """A key of several words is a file of several keys, or a mistake; no caller could send it."""
-    if any(character.isspace() for character in key):
-        raise ValueError(f"{holder} holds a key with whitespace in it.")
 
 
 def split_list(text: str) -> tuple[str, ...]:

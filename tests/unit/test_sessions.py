@@ -385,3 +385,26 @@ async def test_reading_on_after_a_stop_is_bounded(how: str, monkeypatch: pytest.
         running.session.shut_down()
     assert (await running.end()).usage.estimated
     assert provider.closed.is_set()
+
+
+async def test_after_a_stop_nobody_else_is_asked() -> None:
+    """One that is read on for its figures and fails has failed: another try would be another bill."""
+    bus, writer = await make_writer()
+    provider = ScriptedProvider()
+    catalogue = Catalogue({"demo": [Deployment(provider, alias="demo", on_stop="drain")]})
+    session = Session(
+        writer,
+        catalogue.attempts("demo/default", PROMPT),
+        deadlines=Deadlines(),
+        grace_s=None,
+        hooks=Hooks(),
+        ask_stop=lambda _: None,
+    )
+    running = asyncio.create_task(session.run())
+    await provider.opened.wait()
+    await bus.stop("default", writer.log.meta.generation, "owner")
+    await writer.log.wait(2)
+    provider.put(RealtimeError("upstream_overloaded"))
+    summary = await asyncio.wait_for(running, 20)
+    assert summary is not None
+    assert (summary.outcome, summary.attempts) == ("stopped", 1)

@@ -7,6 +7,6 @@ Here one asyncio protocol and httptools' parser do it, and `Body.push` gives its
 from .answer import EarlyEndError
 from .body import Body, Feed, body_of
 from .proxies import proxied
-from .transport import Transport
+from .transport import KEEPALIVE_S, Transport
 
-__all__ = ["Body", "EarlyEndError", "Feed", "Transport", "body_of", "proxied"]
+__all__ = ["KEEPALIVE_S", "Body", "EarlyEndError", "Feed", "Transport", "body_of", "proxied"]

@@ -10,8 +10,9 @@ from .origin import Origin
 from .outgoing import Outgoing
 from .pool import Pool
 
-# uvicorn, and so vLLM and most local servers, closes idle connections after 5 s.
-_KEEPALIVE_S = 4.0
+# uvicorn, and so vLLM and most local servers, closes idle connections after 5 s, and a request that meets that close
+# cannot always be repeated.
+KEEPALIVE_S = 4.0
 
 
 class Transport(httpx2.AsyncBaseTransport):
@@ -32,7 +33,7 @@ class Transport(httpx2.AsyncBaseTransport):
         self,
         *,
         max_connections: int = 1000,
-        keepalive_s: float = _KEEPALIVE_S,
+        keepalive_s: float = KEEPALIVE_S,
         context: ssl.SSLContext | None = None,
     ) -> None:
         context = context or httpx2.create_ssl_context()
