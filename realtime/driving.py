@@ -40,6 +40,11 @@ class Drive:
         first_event_ms: When the first content came; None while there is none.
     """
 
+    __slots__ = (
+        "_began", "_deadlines", "_detached", "_ended", "_hooks", "_log", "_now", "_prelude", "_silence", "_usage",
+        "_writer", "asked", "attempts", "first_event_ms", "heard", "limits", "target",
+    )  # fmt: skip
+
     def __init__(self, writer: Writer, attempts: Attempts, deadlines: Deadlines, hooks: Hooks) -> None:
         self.attempts = attempts
         self.target: Target | None = None

@@ -61,23 +61,37 @@ class EventLog:
         epoch: The branch, already encoded.
         limit_bytes: Payload after which `append` refuses; None for a windowed log, which cannot outgrow its window.
         warm: Where it may keep its frames once it has ended and nobody reads it; else it keeps none.
+
+    Attributes:
+        head: Number of the last event; 0 when there is none.
+        trimmed: Number of the last event that was let go; 0 while the log is whole.
+        finished: The terminal event, once it is there.
+        payload_bytes: Of what is kept.
+        appended_bytes: Of everything that was ever appended.
+        on_presence: Told when readers come and go: how many there are, and whether this was an observer. Presence is
+            not an event.
+        derived: What transports made of the log and share; let go with its last reader.
     """
+
+    __slots__ = (
+        "_ends", "_entries", "_frames", "_limit_bytes", "_phase", "_readers", "_room", "_warm", "_watchers",
+        "appended_bytes", "derived", "epoch", "finished", "head", "meta", "on_presence", "payload_bytes", "stopping",
+        "trimmed",
+    )  # fmt: skip
 
     def __init__(self, meta: Meta, epoch: str, *, limit_bytes: int | None, warm: Warm | None = None) -> None:
         self.meta = meta
         self.epoch = epoch
         self.finished: Finished | None = None
         self.stopping = False
+        self.head = self.trimmed = 0
         self.payload_bytes = 0
         self.appended_bytes = 0
-        # Whoever drives the log is told when readers come and go: how many there are, and whether this was an observer.
-        # Presence is not an event.
         self.on_presence: Callable[[int, bool], None] | None = None
         self.derived: dict[str, Any] = {}
         self._limit_bytes = limit_bytes
         self._warm = warm
         self._phase: Phase = "new"
-        self._base = 0
         self._entries: list[Entry] = []
         # What `appended_bytes` was after each of them.
         self._ends = array("Q")
@@ -92,16 +106,6 @@ class EventLog:
         )
 
     # What it holds.
-
-    @property
-    def head(self) -> int:
-        """Number of the last event; 0 when there is none."""
-        return self._base + len(self._entries)
-
-    @property
-    def trimmed(self) -> int:
-        """Number of the last event that was let go; 0 while the log is whole."""
-        return self._base
 
     @property
     def cursor(self) -> str:
@@ -139,7 +143,7 @@ class EventLog:
 
     def since(self, seq: int) -> Sequence[Entry]:
         """Every retained entry after `seq`, in order."""
-        return self._entries[max(seq - self._base, 0) :]
+        return self._entries[max(seq - self.trimmed, 0) :]
 
     def fitting(self, after: int, most_bytes: int, frame_bytes: int) -> int:
         """Number of the last event such that all after `after` up to it fit; at least one, if there is one.
@@ -147,11 +151,11 @@ class EventLog:
         Args:
             frame_bytes: What an event's frame takes beside its payload.
         """
-        first, ends = max(after - self._base, 0), self._ends
+        first, ends = max(after - self.trimmed, 0), self._ends
         most = self._bytes_before(first) + first * frame_bytes + most_bytes
         # A search and no sum: one who joins late would pay for each event of the log.
         fits = bisect_right(range(len(ends)), most, first, key=lambda index: ends[index] + (index + 1) * frame_bytes)
-        return min(max(self._base + fits, after + 1), self.head)
+        return min(max(self.trimmed + fits, after + 1), self.head)
 
     def _bytes_before(self, index: int) -> int:
         """Payload of everything that was ever appended before that entry."""
@@ -161,7 +165,7 @@ class EventLog:
         """Say why nothing can be continued from `cursor`, or None when everything after it is here."""
         if cursor.epoch != self.epoch or cursor.seq > self.head:
             return "branch"
-        return "trimmed" if cursor.seq < self._base else None
+        return "trimmed" if cursor.seq < self.trimmed else None
 
     def slice(self, codec: Codec, after: int, upto: int | None = None, envelope: Envelope | None = None) -> bytes:
         """Everything past `after` (up to `upto`), in its envelope if there is one.
@@ -169,13 +173,13 @@ class EventLog:
         Each event is encoded once per codec, when the first observer of that codec asks, and a slice that a thousand
         observers want at once is made once.
         """
-        after = max(after, self._base)
+        after = max(after, self.trimmed)
         frames = self._frames.get(codec)
         if frames is None:
             frames = self._frames[codec] = Frames(codec, self.meta.generation, self.epoch, after)
-        head = self._base + len(self._entries)
+        head = self.head
         end = head if upto is None or upto > head else upto
-        return frames.slice(self._entries, self._base, after, end, envelope)
+        return frames.slice(self._entries, self.trimmed, after, end, envelope)
 
     # Who reads it.
 
@@ -287,36 +291,35 @@ class EventLog:
         if phase not in FOLLOWS[self._phase]:
             raise ValueError(f"{type(event).__name__} may not follow {self._phase!r} in {self!r}")
         size = event.size()
-        if phase == "content":
-            self._refuse_when_full(size)
-        self.payload_bytes += size
-        self.appended_bytes += size
+        payload = self.payload_bytes + size
+        if phase == "content" and self._limit_bytes is not None:
+            self._refuse_when_full(self._limit_bytes, payload)
+        self.payload_bytes = payload
+        self.appended_bytes = appended = self.appended_bytes + size
         self._phase = phase
-        self._entries.append(Entry(self.head + 1, at, event))
-        self._ends.append(self.appended_bytes)
+        self.head = seq = self.head + 1
+        self._entries.append(Entry(seq, at, event))
+        self._ends.append(appended)
         if isinstance(event, Finished):
             self.finished = event
             self._rest_when_unread()
         if not more:
             self._watchers.tell()
-        return self.head
+        return seq
 
     def show(self) -> None:
         """Tell whoever watches of what was appended with more to follow."""
         self._watchers.tell()
 
-    def _refuse_when_full(self, size: int) -> None:
-        limit = self._limit_bytes
-        if limit is None:
-            return
-        if self.payload_bytes + size > limit:
+    def _refuse_when_full(self, limit: int, payload: int) -> None:
+        if payload > limit:
             raise RealtimeError("log_limit", f"The generation passed {limit} bytes.", limit=limit)
         if self.head >= MAX_EVENTS:
             raise RealtimeError("log_limit", f"The generation passed {MAX_EVENTS} events.", limit=MAX_EVENTS)
 
     def trim(self, seq: int) -> None:
         """Let go of everything up to `seq`, and of its frames, once it is worth the shifting."""
-        count = min(seq, self.head) - self._base
+        count = min(seq, self.head) - self.trimmed
         if count >= _TRIM_STRIDE:
             self._cut(count)
 
@@ -324,11 +327,11 @@ class EventLog:
         """Let go of the oldest events until the payload fits, but of none after `upto`."""
         # The first entry after which no more than that has been appended.
         count = bisect_left(self._ends, self.appended_bytes - most_bytes) + 1 if self.payload_bytes > most_bytes else 0
-        self._cut(max(min(count, upto - self._base), 0))
+        self._cut(max(min(count, upto - self.trimmed), 0))
 
     def _cut(self, count: int) -> None:
         self.payload_bytes = self.appended_bytes - self._bytes_before(count)
         del self._entries[:count], self._ends[:count]
-        self._base += count
+        self.trimmed += count
         for frames in self._frames.values():
-            frames.trim(self._base)
+            frames.trim(self.trimmed)

@@ -35,7 +35,7 @@ class Observation:
         nudge: What it was woken for besides events, until the transport has acted and cleared it.
     """
 
-    __slots__ = ("_deliver", "_hooks", "_open", "_waiter", "log", "nudge", "reset", "seq", "wire")
+    __slots__ = ("_deliver", "_hooks", "_open", "_waited_for", "_waiter", "log", "nudge", "reset", "seq", "wire")
 
     def __init__(self, log: EventLog, cursor: Cursor | None, *, wire: Wire, hooks: Hooks) -> None:
         self.log = log
@@ -52,6 +52,7 @@ class Observation:
         self._waiter: asyncio.Future[None] | None = None
         self._deliver: Callable[[], bool] | None = None
         self._open = True
+        self._waited_for = log.meta.retain == "window"
         log.attach(self, self.seq)
         hooks(ObservationStarted(log.meta, wire, resumed=cursor is not None))
 
@@ -76,7 +77,7 @@ class Observation:
     def move(self, seq: int) -> None:
         """Hold everything up to `seq`."""
         self.seq = seq
-        if self.log.meta.retain == "window":
+        if self._waited_for:
             self.log.moved(self, seq)
 
     def at_own_pace(self) -> None:

@@ -33,10 +33,13 @@ class Watcher(Protocol):
 class Watchers:
     """Those who watch one log."""
 
-    __slots__ = ("_again", "_began_s", "_lasted_s", "_round", "_telling", "_told", "_watching")
+    __slots__ = ("_again", "_began_s", "_few", "_lasted_s", "_loop", "_round", "_telling", "_told", "_watching")
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: dict[Watcher, None] = {}
+        # All of them, while they are few: nothing to look up or to copy for each event.
+        self._few: tuple[Watcher, ...] = ()
         self._telling = self._again = False
         self._round: list[Watcher] = []
         self._told = 0
@@ -44,47 +47,56 @@ class Watchers:
 
     def add(self, watcher: Watcher) -> None:
         """Tell `watcher` from now on."""
+        self._loop = self._loop or asyncio.get_running_loop()
         self._watching[watcher] = None
+        self._note_few()
 
     def remove(self, watcher: Watcher) -> None:
         """Tell `watcher` no more; harmless when it is not told."""
         self._watching.pop(watcher, None)
+        self._note_few()
+
+    def _note_few(self) -> None:
+        self._few = tuple(self._watching) if len(self._watching) <= _FEW else ()
 
     def tell(self) -> None:
         """Tell everyone, now or soon."""
         if self._telling:
             self._again = True
         elif self._watching:
+            assert self._loop is not None
             self._telling = True
-            loop = asyncio.get_running_loop()
-            if len(self._watching) <= _FEW and loop.time() - self._began_s >= _FLOOD_S:
-                self._begin(loop)
+            now = self._loop.time()
+            if self._few and now - self._began_s >= _FLOOD_S:
+                self._tell_few(now)
             else:
-                self._schedule(loop)
+                self._schedule(self._loop, now)
 
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
         if self._lasted_s > _LONG_S:
-            pause_s = self._began_s + min(self._lasted_s / _SHARE, _MOST_LATE_S) - loop.time()
+            pause_s = self._began_s + min(self._lasted_s / _SHARE, _MOST_LATE_S) - now
             if pause_s > 0:
                 loop.call_later(pause_s, self._begin, loop)
                 return
         loop.call_soon(self._begin, loop)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._again = False
-        self._began_s = loop.time()
-        watching = len(self._watching)
-        if watching <= _FEW:
-            if watching == 1:
-                next(iter(self._watching)).moved()
-            else:
-                for watcher in tuple(self._watching):
-                    watcher.moved()
-            self._lasted_s = 0.0
-            self._end()
+        now = loop.time()
+        if len(self._watching) <= _FEW:
+            self._tell_few(now)
         else:
+            self._again = False
+            self._began_s = now
             self._round, self._told = list(self._watching), 0
             self._tell_batch(loop)
+
+    def _tell_few(self, now: float) -> None:
+        self._again = False
+        self._began_s = now
+        for watcher in self._few:
+            watcher.moved()
+        self._lasted_s = 0.0
+        self._end()
 
     def _tell_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         upto = self._told + _BATCH

@@ -2,22 +2,22 @@
 
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from benchmarks.stamps import turn, until
 from realtime.events import Text
 from realtime.policy import Deadlines
 from realtime.prompt import Prompt
-from realtime.providers.base import Batch, Ended
-from realtime.providers.pulled import Pulled
+from realtime.providers.base import Ended, Take
 from realtime.server.app import Application
 from realtime.server.process import create_server, listen
 from realtime.server.settings import Settings
 
 
 class PacedProvider:
-    """See `Provider`; the same tokens whatever the prompt."""
+    """See `Provider` and `ProviderStream`; the same tokens whatever the prompt."""
 
     def __init__(self, rate: float, seconds: float, ready: Callable[[], bool]) -> None:
         self._rate = rate
@@ -27,8 +27,12 @@ class PacedProvider:
     def check(self, prompt: Prompt) -> None:  # noqa: ARG002 - anything goes
         return
 
-    def open(self, prompt: Prompt, deadlines: Deadlines) -> Pulled:  # noqa: ARG002 - nothing to ask
-        return Pulled(self._stream())
+    def open(
+        self,
+        prompt: Prompt,  # noqa: ARG002 - nothing to ask
+        deadlines: Deadlines,  # noqa: ARG002 - nor to wait for
+    ) -> AbstractAsyncContextManager["PacedProvider"]:
+        return nullcontext(self)
 
     async def models(self) -> Sequence[str]:
         return ("paced",)
@@ -36,13 +40,15 @@ class PacedProvider:
     async def close(self) -> None:
         return
 
-    async def _stream(self) -> AsyncGenerator[Batch]:
+    async def run(self, take: Take) -> None:
+        """See `ProviderStream`; pushed, as our own providers push."""
         await until(self._ready)
-        # Not by way of `paced`: the bare loop has one generator for a stream of tokens, too.
         start = time.monotonic()
         for n in range(int(self._rate * self._seconds)):
-            yield (Text(await turn(start + n / self._rate)),)
-        yield (Ended("stop"),)
+            waiting = take((Text(await turn(start + n / self._rate)),))
+            if waiting is not None:
+                await waiting
+        take((Ended("stop"),))
 
 
 def main() -> None:

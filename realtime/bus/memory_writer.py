@@ -29,6 +29,8 @@ class Retention(msgspec.Struct, frozen=True):
 class MemoryWriter:
     """Appends straight into the log that observers read."""
 
+    __slots__ = ("_born", "_ended", "_on_stop", "_window", "log", "stop_requested")
+
     def __init__(self, log: EventLog, retention: Retention, ended: Callable[[EventLog], None]) -> None:
         self.log = log
         self.stop_requested: StoppedBy | None = None
@@ -51,7 +53,7 @@ class MemoryWriter:
                 self._on_stop(by)
 
     def append(self, event: AnyEvent, *, more: bool = False) -> int:
-        seq = self.log.append(event, self._now_ms(), more=more)
+        seq = self.log.append(event, int((time.monotonic() - self._born) * 1000), more=more)
         if self._window is not None:
             self._trim(self._window)
         return seq

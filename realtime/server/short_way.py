@@ -78,6 +78,8 @@ class HttpShortWay(CarryingOn):
     """The short way of one response."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
+        # Its own, because every write looks at it, and a default of the class is looked for in four places first.
+        self.lost = False
         self._cycle = cycle
         self._first_write = FirstWrite(cycle)
         self.send: Send = cycle.send  # type: ignore[assignment]  # uvicorn's types are narrower than ASGI's
