@@ -1,28 +1,34 @@
 """`core`: what one core carries: five hundred generations from a model's socket to their observers', plain and by TLS.
 
-And what it takes when they all begin within a second.
+And what it takes when they all begin within a second, and what each holds.
 """
 
 from collections.abc import Iterable
 
+from .clients import idle
+from .clients.asking import ask
 from .gateway import table
 from .gateway_case import RATE, GatewayCase
 from .plan import Plan
-from .report import Check, Table
+from .report import Check, Row, Table
 from .rounds import Runs, take_turns
 
 _GENERATIONS, _GENERATIONS_QUICK = 500, 200
 _RAMP_S, _RAMP_QUICK_S = 6.0, 2.0
 _WARM_S = 2.0
 _BURST_S = 1.0
+_HELD = "KiB/generation"
+# After their first token the models say nothing for ten seconds.
+_SILENT_RATE, _LOOK_S = 0.1, 0.5
 _PEERS = ("nginx", "LiteLLM", "tutorial")
 
 
 def run(plan: Plan) -> Iterable[Table]:
-    """Each wire to the model, then the burst."""
+    """Each wire to the model, then the burst, then the memory."""
     yield _steady(plan, tls=False)
     yield _steady(plan, tls=True)
     yield _burst(plan)
+    yield _memory(plan)
 
 
 def _steady(plan: Plan, *, tls: bool) -> Table:
@@ -65,3 +71,27 @@ def _burst(plan: Plan) -> Table:
         Check("generations that never began, ours", ours.median(lambda one: one.silent), 0),
     ]
     return table(f"core: {generations} generations that begin within a second", generations, runs, checks)
+
+
+def _memory(plan: Plan) -> Table:
+    generations = _GENERATIONS_QUICK if plan.quick else _GENERATIONS
+    held: dict[str, float] = {}
+    for how, tls in (("plain", False), ("TLS", True)):
+        plan.say(f"core memory: {how}")
+        case = GatewayCase(generations, spread_s=0, warm_s=0, window_s=_LOOK_S, tls=tls, rate=_SILENT_RATE)
+        with case.kept() as job:
+            seen = ask("idle", job, idle.Idle, job.longest_s)
+        held[how] = (seen.after_kib - seen.before_kib) / generations
+    return Table(
+        name=f"core: memory of each of {generations} live generations",
+        drawn=_HELD,
+        baseline="one whose model is reached without TLS",
+        rows=[Row(f"ours, {how}", kib / held["plain"], {_HELD: kib}) for how, kib in held.items()],
+        checks=[
+            Check(f"KiB per live generation, {how}", kib, 60, figure=_HELD, cases=(f"ours, {how}",))
+            for how, kib in held.items()
+        ],
+        notes=[
+            "With its observer and its connection to the model, after the first token, so beside what its log holds."
+        ],
+    )

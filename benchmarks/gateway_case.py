@@ -1,11 +1,13 @@
 """Each way between a fake model and the observers of many generations, one observer each, in fresh processes."""
 
+import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from .authority import identity
+from .clients import idle
 from .environments import need_nginx, python_of
 from .load import Job, Observed
 from .machine import CLIENT_CORE
@@ -15,6 +17,7 @@ from .requests import http_request
 RATE = 50
 _SPARE_S = 5.0
 _CHAT = {"model": "benchmark", "messages": [{"role": "user", "content": "Say it."}], "stream": True}
+_ASK = ("/v1/generations", {"model": "openai/benchmark", "prompt": "Say it.", "stream": True})
 
 
 class _Upstream(NamedTuple):
@@ -32,15 +35,26 @@ class GatewayCase:
         generations: All of them live in the window.
         spread_s: The starts are spread over so long.
         tls: Whether the model is reached by TLS.
+        rate: Tokens a second of each; the first comes at once.
     """
 
-    def __init__(self, generations: int, *, spread_s: float, warm_s: float, window_s: float, tls: bool = False) -> None:
+    def __init__(
+        self,
+        generations: int,
+        *,
+        spread_s: float,
+        warm_s: float,
+        window_s: float,
+        tls: bool = False,
+        rate: float = RATE,
+    ) -> None:
         self._generations = generations
         self._spread_s = spread_s
         self._warm_s = warm_s
         self._window_s = window_s
         self._tls = tls
-        self._tokens = int(RATE * (spread_s + warm_s + window_s + _SPARE_S))
+        self._rate = rate
+        self._tokens = math.ceil(rate * (spread_s + warm_s + window_s + _SPARE_S))
 
     def named(self, names: Sequence[str]) -> dict[str, Callable[[], Observed]]:
         """Those of the cases."""
@@ -54,7 +68,7 @@ class GatewayCase:
         return {name: known[name] for name in names}
 
     def _upstream(self, stack: ExitStack) -> _Upstream:
-        command, scheme, env = ["{port}", str(RATE), str(self._tokens)], "http", {}
+        command, scheme, env = ["{port}", str(self._rate), str(self._tokens)], "http", {}
         if self._tls:
             files = stack.enter_context(identity())
             command.append(files.certificate)
@@ -75,12 +89,21 @@ class GatewayCase:
 
     def _ours(self) -> Observed:
         with ExitStack() as stack:
-            upstream = self._upstream(stack)
-            env = {"OPENAI_BASE_URL": f"{upstream.url}/v1", "OPENAI_API_KEY": "unused", **upstream.env}
-            command = ("realtime", "serve", "--port", "{port}", "--log-level", "warning")
-            server = stack.enter_context(Server(*command, env=env))
-            body = {"model": "openai/benchmark", "prompt": "Say it.", "stream": True}
-            return self._observe(server, "/v1/generations", body)
+            return self._observe(self._our_server(stack), *_ASK)
+
+    @contextmanager
+    def kept(self) -> Iterator[idle.Job]:
+        """Ours, with a client that keeps as many generations as it sees begin."""
+        with ExitStack() as stack:
+            server = self._our_server(stack)
+            request = http_request("POST", _ASK[0], server.port, _ASK[1])
+            yield idle.Job(server.port, server.pid, self._generations, request, b'"text"', self._window_s)
+
+    def _our_server(self, stack: ExitStack) -> Server:
+        upstream = self._upstream(stack)
+        env = {"OPENAI_BASE_URL": f"{upstream.url}/v1", "OPENAI_API_KEY": "unused", **upstream.env}
+        command = ("realtime", "serve", "--port", "{port}", "--log-level", "warning")
+        return stack.enter_context(Server(*command, env=env))
 
     def _litellm(self) -> Observed:
         python = python_of("litellm")

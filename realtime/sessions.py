@@ -72,7 +72,7 @@ class Session:
         self._cause: Stop | Expired | None = None
         self._inner: asyncio.Task[Ended] | None = None
         self._detached = False
-        self._over = asyncio.Event()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._now = asyncio.get_running_loop().time
         self._began = self._now()
@@ -93,7 +93,7 @@ class Session:
         self._watch()
         if self._cause is not None:
             self._cancel(self._inner)
-        await self._over.wait()
+        await self._over
         self._close()
         finished = self._conclude(self._inner)
         won = await self._writer.seal(finished) == "won"
@@ -125,7 +125,7 @@ class Session:
                 return
             if isinstance(cause, Stop) and self._drive.detach():
                 self._detached = True
-                self._over.set()
+                self._end_wait()
             else:
                 self._cancel(self._inner)
 
@@ -137,12 +137,16 @@ class Session:
         """Wake the outer task; look at the exception, which nobody else will after a give-up."""
         if not inner.cancelled():
             inner.exception()
-        self._over.set()
+        self._end_wait()
+
+    def _end_wait(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
 
     def _give_up(self) -> None:
         """End without a provider that will not close; its task is left to itself."""
         _logger.error("the provider of %s did not close in %g s", self.log.meta.generation, _CLOSE_S)
-        self._over.set()
+        self._end_wait()
 
     def _watch(self) -> None:
         """Find the deadline that is next, and interrupt when one has passed."""

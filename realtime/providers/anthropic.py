@@ -13,6 +13,7 @@ from .base import ProviderStream
 from .clients import http_options
 from .messages_request import check, request_body
 from .model_names import ModelNames
+from .opened import sent
 from .upstream import stream, timeout
 
 _ANTHROPIC_URL = "https://api.anthropic.com"
@@ -45,7 +46,7 @@ class AnthropicProvider:
 
     def open(self, prompt: Prompt, deadlines: Deadlines) -> AbstractAsyncContextManager[ProviderStream]:
         body = request_body(prompt)
-        return stream(lambda: self._create(**body, timeout=timeout(deadlines)), MessagesTranslator(), deadlines)
+        return stream(lambda: sent(self._create(**body, timeout=timeout(deadlines))), MessagesTranslator(), deadlines)
 
     async def models(self) -> Sequence[str]:
         return await self._models.get()

@@ -10,6 +10,7 @@ from .chat_request import check, request_body
 from .clients import openai_client
 from .model_names import ModelNames
 from .openai_chunks import ChatTranslator
+from .opened import sent
 from .upstream import stream, timeout
 
 
@@ -41,7 +42,7 @@ class OpenAIProvider:
 
     def open(self, prompt: Prompt, deadlines: Deadlines) -> AbstractAsyncContextManager[ProviderStream]:
         body = request_body(prompt, compatible=self._compatible)
-        return stream(lambda: self._create(**body, timeout=timeout(deadlines)), ChatTranslator(), deadlines)
+        return stream(lambda: sent(self._create(**body, timeout=timeout(deadlines))), ChatTranslator(), deadlines)
 
     async def models(self) -> Sequence[str]:
         return await self._models.get()

@@ -1,8 +1,8 @@
 """The Responses API, as OpenAI and those compatible with it speak it, through the official SDK."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 
 import openai
 
@@ -14,10 +14,11 @@ from .base import ProviderStream
 from .clients import openai_client
 from .faults import mapped
 from .model_names import ModelNames
+from .opened import Response, sent
 from .responses_background import background
 from .responses_chunks import ResponsesTranslator
 from .responses_request import check, request_body
-from .upstream import Response, stream, timeout
+from .upstream import stream, timeout
 
 # For calling a response off, with what the SDK tries again.
 _CALL_OFF_S = 5.0
@@ -63,8 +64,8 @@ class OpenAIResponsesProvider:
             return stream(lambda: self._create(prompt, deadlines), translator, deadlines)
         return background(
             lambda: self._create(prompt, deadlines),
-            lambda response_id, sequence: self._responses.retrieve(
-                response_id, stream=True, starting_after=sequence, timeout=timeout(deadlines)
+            lambda response_id, sequence: sent(
+                self._responses.retrieve(response_id, stream=True, starting_after=sequence, timeout=timeout(deadlines))
             ),
             self._call_off,
             translator,
@@ -79,30 +80,23 @@ class OpenAIResponsesProvider:
         await self._tasks.drain(_CALL_OFF_S)
         await self._client.close()
 
-    @asynccontextmanager
-    async def _create(self, prompt: Prompt, deadlines: Deadlines) -> AsyncGenerator[Response]:
+    async def _create(self, prompt: Prompt, deadlines: Deadlines) -> Response:
         """Make the request, a second time for a model that does not reason and so refuses to include that.
 
         Which models those are changes with every release, and no list of them can be asked for. Nothing was generated
         by a request that is refused.
         """
-        request = self._request(prompt, deadlines, include=prompt.model not in self._plain)
         try:
-            response = await request.__aenter__()
+            return await self._send(prompt, deadlines, include=prompt.model not in self._plain)
         except openai.BadRequestError as error:
             if error.param != "include" or prompt.model in self._plain:
                 raise
-            self._plain.add(prompt.model)
-            request = self._request(prompt, deadlines, include=False)
-            response = await request.__aenter__()
-        try:
-            yield response
-        finally:
-            await request.__aexit__(None, None, None)
+        self._plain.add(prompt.model)
+        return await self._send(prompt, deadlines, include=False)
 
-    def _request(self, prompt: Prompt, deadlines: Deadlines, *, include: bool) -> AbstractAsyncContextManager[Response]:
+    async def _send(self, prompt: Prompt, deadlines: Deadlines, *, include: bool) -> Response:
         body = request_body(prompt, background=self._background, include=include)
-        return self._responses.create(**body, timeout=timeout(deadlines))
+        return await sent(self._responses.create(**body, timeout=timeout(deadlines)))
 
     async def _call_off(self, response_id: str) -> None:
         with suppress(RealtimeError), mapped():

@@ -7,16 +7,17 @@ it. The other side is that a closed connection stops nothing: who leaves before 
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from ..errors import RealtimeError
 from ..policy import Deadlines
 from ..tasks import TaskRegistry
 from .base import Take
+from .opened import Request, Response
 from .responses_chunks import ResponsesTranslator
-from .upstream import Answer, Response, stream
+from .upstream import Answer, stream
 
 # Connections in a row that brought nothing new before it is given up.
 _MOST_IN_VAIN = 6
@@ -29,13 +30,13 @@ _PATIENCE_S = 2.0
 # How a connection is lost, as against what the provider says on it.
 _LOST = ("upstream_truncated", "upstream_unreachable")
 
-Attach = Callable[[str, int], AbstractAsyncContextManager[Response]]
+Attach = Callable[[str, int], Awaitable[Response]]
 """Asks for the events of a response behind the one of this number."""
 
 
 @asynccontextmanager
 async def background(
-    create: Callable[[], AbstractAsyncContextManager[Response]],
+    create: Request,
     attach: Attach,
     call_off: Callable[[str], Coroutine[Any, Any, None]],
     translator: ResponsesTranslator,

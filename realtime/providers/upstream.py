@@ -5,8 +5,8 @@ any more: its typed objects cost tens of microseconds a token, and its parsers t
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 import httpx2
@@ -18,7 +18,8 @@ from ..policy import Deadlines
 from .base import Batch, Ended, Take
 from .event_stream import ServerEvent, Splitter
 from .faults import from_exception, from_garbage, from_in_band, log_fault, mapped
-from .http import EarlyEndError, body_of
+from .http import EarlyEndError
+from .opened import Pour, Request, opened
 
 # What may still come after the reason for the end is known: usage, and the end of the body.
 _TAIL_S = 5.0
@@ -52,41 +53,19 @@ class Translator(Protocol):
         ...
 
 
-class Response(Protocol):
-    """What both SDKs give for a response whose body was not read."""
-
-    http_response: httpx2.Response
-
-    def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]: ...
-
-
 def timeout(deadlines: Deadlines) -> httpx2.Timeout:
     """The SDK sees to the connection, a place in the pool included; silence is for the session to judge."""
     return httpx2.Timeout(None, connect=deadlines.connect_s, pool=deadlines.connect_s)
 
 
 @asynccontextmanager
-async def stream(
-    request: Callable[[], AbstractAsyncContextManager[Response]],
-    translator: Translator,
-    deadlines: Deadlines,
-) -> AsyncGenerator["Answer"]:
+async def stream(request: Request, translator: Translator, deadlines: Deadlines) -> AsyncGenerator["Answer"]:
     """Make the request and give its answer; the upstream connection lives no longer than this context."""
-    async with _opened(request()) as response:
+    opening = opened(request)
+    del request
+    async with opening as pour:
         # The session would take a longer wait for the provider's silence.
-        yield Answer(response, translator, min(_TAIL_S, deadlines.idle_s / 2))
-
-
-@asynccontextmanager
-async def _opened(request: AbstractAsyncContextManager[Response]) -> AsyncGenerator[Response]:
-    """The response; how its closing fails says nothing about the answer, which was had or failed before."""
-    with mapped():
-        response = await request.__aenter__()
-    try:
-        yield response
-    finally:
-        with suppress(Exception):
-            await request.__aexit__(None, None, None)
+        yield Answer(pour, translator, min(_TAIL_S, deadlines.idle_s / 2))
 
 
 class Answer:
@@ -96,8 +75,8 @@ class Answer:
     time, and makes no failure of it.
     """
 
-    def __init__(self, response: Response, translator: Translator, tail_s: float) -> None:
-        self._response = response
+    def __init__(self, pour: Pour, translator: Translator, tail_s: float) -> None:
+        self._pour = pour
         self._translator = translator
         self._tail_s = tail_s
         self._splitter = Splitter()
@@ -133,7 +112,7 @@ class Answer:
         self._limit = limit
         try:
             async with limit:
-                await pour(self._response, self._feed)
+                await self._pour(self._feed)
         except Exception as error:
             if self._theirs is not None:
                 return
@@ -217,25 +196,6 @@ async def _raise_after(waiting: Awaitable[None], error: Exception) -> None:
 
 def _nobody(_batch: Batch) -> None:
     """Takes what nobody wants any more."""
-
-
-async def pour(response: Response, feed: Callable[[bytes], Awaitable[None] | None]) -> None:
-    """Give the body to `feed` as it comes: by the connection itself where it is ours, in this task where it is not."""
-    body = body_of(response.http_response)
-    if body is not None:
-        await body.push(feed)
-        return
-    chunks = response.iter_bytes()
-    try:
-        async for chunk in chunks:
-            waiting = feed(chunk)
-            if waiting is not None:
-                await waiting
-    finally:
-        # Here and now; left to the garbage collector it would cost a task of its own.
-        if isinstance(chunks, AsyncGenerator):
-            with suppress(Exception):
-                await chunks.aclose()
 
 
 def _refuse_other_bodies(body: bytes) -> None:

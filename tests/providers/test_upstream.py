@@ -1,10 +1,10 @@
 """What both wires have in common: how bytes arrive, how a connection ends, and what is known of the models."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import pytest
@@ -15,7 +15,8 @@ from realtime.providers.anthropic import AnthropicProvider
 from realtime.providers.base import Batch, Ended, Provider
 from realtime.providers.openai import OpenAIProvider
 from realtime.providers.openai_chunks import ChatTranslator
-from realtime.providers.upstream import Response, stream
+from realtime.providers.opened import Response
+from realtime.providers.upstream import stream
 
 from ..upstream import FIN, RESET, STALL, Reply, Upstream, Wait, chat, cut, messages
 from .heard import HELLO, all_of, first, hear
@@ -196,17 +197,11 @@ async def test_junk_behind_the_end(
 
 
 class _Unclosable:
-    """A request whose response comes and cannot be closed."""
+    """A response that cannot be closed."""
 
     def __init__(self, steps: list[bytes]) -> None:
         self.http_response = httpx2.Response(200)
         self._steps = steps
-
-    async def __aenter__(self) -> "_Unclosable":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        raise ValueError("closing failed")
 
     async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         try:
@@ -215,10 +210,25 @@ class _Unclosable:
         finally:
             raise ValueError("closing failed here too")
 
+    async def close(self) -> None:
+        raise ValueError("closing failed")
+
+
+async def test_what_made_the_request_is_let_go(upstream: Upstream, wire: Wire, provider: Provider) -> None:
+    """While an answer comes nobody holds its request, which has the whole prompt in it, nor the response."""
+    upstream.reply = Reply([*wire.begun, STALL])
+    async with provider.open(HELLO, Deadlines()):
+        gc.collect()
+        held = [one for one in gc.get_objects() if isinstance(one, httpx2.Request | httpx2.Response)]
+        assert [one for one in held if str(one.url).startswith(upstream.url)] == []
+
 
 async def test_an_upstream_that_does_not_close() -> None:
     """An error of closing does not make a failure of an answer that is whole."""
-    request = cast("AbstractAsyncContextManager[Response]", _Unclosable(chat.text("x")))
-    async with stream(lambda: request, ChatTranslator(), Deadlines()) as answer:
+
+    async def request() -> Response:
+        return _Unclosable(chat.text("x"))
+
+    async with stream(request, ChatTranslator(), Deadlines()) as answer:
         items = [item for batch in await all_of(answer) for item in batch]
     assert Ended("stop", "stop") in items

@@ -82,12 +82,15 @@ class Transport(httpx2.AsyncBaseTransport):
                     raise
                 fresh = True
                 continue
-            return httpx2.Response(
+            response = httpx2.Response(
                 answer.status,
                 headers=answer.headers,
                 stream=body,
                 extensions={"http_version": answer.version, "reason_phrase": answer.reason} | extension(body),
             )
+            # The connection keeps it to the end of the body; the response has a copy of them.
+            answer.headers.clear()
+            return response
 
     async def aclose(self) -> None:
         """Close every connection, whatever it is doing."""
