@@ -76,6 +76,13 @@ IN_BAND_CODES = {
     "gateway_timeout_error": "upstream_overloaded",
     "api_error": "upstream_overloaded",
     "server_error": "upstream_overloaded",
+    # Bedrock's, of `ResponseStream` in its API reference.
+    "validationException": "upstream_invalid",
+    "throttlingException": "upstream_rate_limited",
+    "internalServerException": "upstream_overloaded",
+    "serviceUnavailableException": "upstream_overloaded",
+    "modelTimeoutException": "upstream_overloaded",
+    "modelStreamErrorException": "upstream_overloaded",
 }
 
 # The first row that fits anything in the chain of causes.
@@ -145,6 +152,11 @@ def from_status(status: int, headers: Mapping[str, str]) -> RealtimeError:
 def from_in_band(error: Any) -> RealtimeError:
     """The error for an `error` object inside a stream that had begun well."""
     return _noted(_by_name(error), "in the stream", *_names(error))
+
+
+def from_credentials(error: Exception) -> RealtimeError:
+    """The error for a request that could not be signed."""
+    return _noted(RealtimeError("upstream_auth"), "credentials", type(error).__name__)
 
 
 def from_garbage(what: str, data: bytes = b"") -> RealtimeError:

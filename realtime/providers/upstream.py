@@ -5,7 +5,7 @@ any more: its typed objects cost tens of microseconds a token, and its parsers t
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -29,6 +29,23 @@ _DRAIN_S = 0.1
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")
 
 Item = Content | Usage | Ended
+
+
+class Framing(Protocol):
+    """Takes the events of one stream out of its bytes."""
+
+    @property
+    def rest(self) -> bytes:
+        """What came and is not a whole event yet, where that may be something else than a stream that was cut."""
+        ...
+
+    def feed(self, chunk: bytes, /) -> Iterable[ServerEvent]:
+        """Take the next bytes and give the events they complete.
+
+        Raises:
+            RealtimeError: `upstream_protocol`.
+        """
+        ...
 
 
 class Translator(Protocol):
@@ -59,13 +76,19 @@ def timeout(deadlines: Deadlines) -> httpx2.Timeout:
 
 
 @asynccontextmanager
-async def stream(request: Request, translator: Translator, deadlines: Deadlines) -> AsyncGenerator["Answer"]:
-    """Make the request and give its answer; the upstream connection lives no longer than this context."""
+async def stream(
+    request: Request, translator: Translator, deadlines: Deadlines, framing: Framing | None = None
+) -> AsyncGenerator["Answer"]:
+    """Make the request and give its answer; the upstream connection lives no longer than this context.
+
+    Args:
+        framing: Of its bytes; that of server-sent events when None.
+    """
     opening = opened(request)
     del request
     async with opening as pour:
         # The session would take a longer wait for the provider's silence.
-        yield Answer(pour, translator, min(_TAIL_S, deadlines.idle_s / 2))
+        yield Answer(pour, framing or Splitter(), translator, min(_TAIL_S, deadlines.idle_s / 2))
 
 
 class Answer:
@@ -75,11 +98,11 @@ class Answer:
     time, and makes no failure of it.
     """
 
-    def __init__(self, pour: Pour, translator: Translator, tail_s: float) -> None:
+    def __init__(self, pour: Pour, framing: Framing, translator: Translator, tail_s: float) -> None:
         self._pour = pour
         self._translator = translator
         self._tail_s = tail_s
-        self._splitter = Splitter()
+        self._framing = framing
         self._tail: list[Item] = []
         self._heard = self._ignored = False
         self._take: Take = _nobody
@@ -92,7 +115,7 @@ class Answer:
         with mapped():
             await self._read()
             if not self._heard and self._theirs is None:
-                _refuse_other_bodies(self._splitter.rest)
+                _refuse_other_bodies(self._framing.rest)
         self._take = _nobody
         # Let go of it: an exception that is held by what its own traceback holds is freed late.
         theirs, self._theirs = self._theirs, None
@@ -135,7 +158,7 @@ class Answer:
         batch = self._tail if over else []
         was_done = translator.done
         try:
-            events = iter(self._splitter.feed(data))
+            events = iter(self._framing.feed(data))
             self._translate(events, batch)
         except Exception as error:
             # What came before the error in the same read was said, and is shown.

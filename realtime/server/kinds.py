@@ -1,9 +1,11 @@
 """From an entry of the providers' file to a provider: a kind is added with one function and one line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from realtime.providers.anthropic import AnthropicProvider
+from realtime.providers.anthropic_clouds import BedrockProvider, VertexProvider
 from realtime.providers.base import Provider
 from realtime.providers.demo import DemoProvider
 from realtime.providers.openai import OpenAIProvider
@@ -39,18 +41,53 @@ def _anthropic(_: ProviderEntry, entry: DeploymentEntry, key: str | None) -> Pro
     return AnthropicProvider(key, entry.base_url, max_connections=_connections(entry))
 
 
+def _bedrock(_: ProviderEntry, entry: DeploymentEntry, key: str | None) -> Provider:
+    region = _needed(entry, "region")
+    with _about("key_env"):
+        return BedrockProvider(key, region, entry.base_url, max_connections=_connections(entry))
+
+
+def _vertex(_: ProviderEntry, entry: DeploymentEntry, key: str | None) -> Provider:
+    region, project = _needed(entry, "region"), _needed(entry, "project")
+    with _about("key_env"):
+        return VertexProvider(key, region, project, entry.base_url, max_connections=_connections(entry))
+
+
+def _needed(entry: DeploymentEntry, name: str) -> str:
+    value: str | None = getattr(entry, name)
+    if value is None:
+        raise ValueError(f"{name}: a provider of this kind needs one")
+    return value
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Say which field an error is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 def _demo(_: ProviderEntry, __: DeploymentEntry, ___: str | None) -> Provider:
     return DemoProvider()
 
 
-KINDS: dict[Kind, _Build] = {"openai": _openai, "responses": _responses, "anthropic": _anthropic, "demo": _demo}
+KINDS: dict[Kind, _Build] = {
+    "openai": _openai,
+    "responses": _responses,
+    "anthropic": _anthropic,
+    "bedrock": _bedrock,
+    "vertex": _vertex,
+    "demo": _demo,
+}
 
 
 def build(provider: ProviderEntry, entry: DeploymentEntry, env: Mapping[str, str]) -> Provider:
     """The provider of one deployment.
 
     Raises:
-        ValueError: Its key is not where it should be, or it needs one.
+        ValueError: Its key is not where it should be, or something that it needs is missing.
     """
     return KINDS[provider.kind](provider, entry, read_key(entry, env))
 
@@ -70,12 +107,11 @@ def read_key(entry: DeploymentEntry, env: Mapping[str, str]) -> str | None:
         return key
     if entry.key_file is None:
         return None
-    try:
-        return read_key_file(Path(entry.key_file))
-    except OSError as error:
-        raise ValueError(f"key_file: {entry.key_file}: {error.strerror}") from None
-    except ValueError as error:
-        raise ValueError(f"key_file: {entry.key_file}: {error}") from None
+    with _about(f"key_file: {entry.key_file}"):
+        try:
+            return read_key_file(Path(entry.key_file))
+        except OSError as error:
+            raise ValueError(error.strerror) from None
 
 
 def _connections(entry: DeploymentEntry) -> int:

@@ -17,9 +17,10 @@ from realtime.deployments import OnStop
 from realtime.prices import Prices
 from realtime.request import DeadlinesRequest
 
-Kind = Literal["openai", "responses", "anthropic", "demo"]
+Kind = Literal["openai", "responses", "anthropic", "bedrock", "vertex", "demo"]
 Count = Annotated[int, Limit(ge=1)]
 Name = Annotated[str, Limit(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Place = Annotated[str, Limit(pattern=r"^[a-z0-9][a-z0-9:.-]{0,62}$")]
 Url = Annotated[str, Limit(pattern=r"^https?://[^\s]+$")]
 Models = tuple[str, ...] | dict[str, str]
 _T = TypeVar("_T")
@@ -34,6 +35,8 @@ class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key_file: The file that holds it.
         base_url: Of another server than the provider's own.
         api_version: `base_url` is an endpoint of Azure's, and this the version of its API.
+        region: Of `bedrock` and `vertex`: where.
+        project: Of `vertex`: whose, by its id.
         models: Which may be asked for: names and patterns, or a table of them with the provider's own name of each.
         max_live: Generations at once.
     """
@@ -43,6 +46,8 @@ class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str | None = None
     base_url: Url | None = None
     api_version: str | None = None
+    region: Place | None = None
+    project: Place | None = None
     models: Models | None = None
     max_live: Count | None = None
 

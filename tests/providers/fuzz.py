@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,13 +21,14 @@ from realtime.errors import RealtimeError
 from realtime.events import Event
 from realtime.message import assemble
 from realtime.providers.anthropic_chunks import MessagesTranslator
+from realtime.providers.aws_event_stream import AwsSplitter
 from realtime.providers.event_stream import Splitter
 from realtime.providers.openai_chunks import ChatTranslator
 from realtime.providers.responses_chunks import ResponsesTranslator
 from realtime.providers.unknown import MAX_KINDS
-from realtime.providers.upstream import Item, Translator
+from realtime.providers.upstream import Framing, Item, Translator
 
-from ..upstream import chat, cut, messages, responses
+from ..upstream import bedrock, chat, cut, messages, responses
 from .mutations import mutated
 
 # Of the processor, for one input of some ten KiB; a hundred times what the slowest takes.
@@ -44,6 +45,7 @@ class Wire:
 
     translator: Callable[[], Translator]
     samples: Sequence[bytes]
+    framing: Callable[[], Framing] = Splitter
 
 
 # A wire is a line here.
@@ -51,6 +53,11 @@ WIRES = {
     "chat": Wire(ChatTranslator, [b"".join(steps) for steps in chat.dialects().values()]),
     "responses": Wire(ResponsesTranslator, [b"".join(responses.rich()), b"".join(responses.text("Hel", "lo"))]),
     "messages": Wire(MessagesTranslator, [b"".join(steps) for steps in messages.dialects().values()]),
+    "bedrock": Wire(
+        MessagesTranslator,
+        [b"".join(bedrock.framed(steps)) for steps in messages.dialects().values()],
+        AwsSplitter,
+    ),
 }
 
 
@@ -67,24 +74,40 @@ class Told:
     slowest_s: float = 0.0
 
 
-def translated(translator: Translator, reads: Iterable[bytes]) -> tuple[list[Item], str]:
-    """The items of a stream, and the code of the error that ended it, as `upstream` would have them.
+class Translated(NamedTuple):
+    """What became of a stream.
+
+    Attributes:
+        end: The code of the error that ended it, if one did.
+        unknown: See `Translator`.
+    """
+
+    items: list[Item]
+    end: str
+    unknown: dict[str, int]
+
+
+def translated(wire: Wire, reads: Iterable[bytes]) -> Translated:
+    """A stream as `upstream` would have it.
 
     Raises:
         FindingError: When anything escapes but an error of the provider's.
     """
-    splitter, items = Splitter(), list[Item]()
+    translator, framing = wire.translator(), wire.framing()
+    items: list[Item] = []
+    end = ""
     try:
         for read in reads:
-            for event in splitter.feed(read):
+            for event in framing.feed(read):
                 translator.take(event, items)
     except RealtimeError as error:
         if not error.code.startswith("upstream_"):
             raise FindingError(f"the code is {error.code}") from error
-        return items, "ended" if translator.ended is not None else error.code
+        end = error.code
     except Exception as error:
         raise FindingError(f"{type(error).__name__} escaped") from error
-    return items, "ended" if translator.ended is not None else "cut short"
+    end = "ended" if translator.ended is not None else end or "cut short"
+    return Translated(items, end, translator.unknown)
 
 
 def judge(wire: Wire, stream: bytes, chance: random.Random, told: Told) -> None:
@@ -94,20 +117,18 @@ def judge(wire: Wire, stream: bytes, chance: random.Random, told: Told) -> None:
         FindingError: When what comes out is not as it must be.
     """
     began = time.thread_time()
-    translator = wire.translator()
-    items, end = translated(translator, [stream])
+    whole = translated(wire, [stream])
     took = time.thread_time() - began
     places = [chance.randrange(len(stream) + 1) for _ in range(chance.choice((1, 3, 20)))]
-    if translated(wire.translator(), cut(stream, *places)) != (items, end):
+    if translated(wire, cut(stream, *places)) != whole:
         raise FindingError(f"cut at {places} it is another stream")
     if took > MAX_S:
         raise FindingError(f"it took {took:.2f} s")
-    unknown: dict[str, int] = vars(translator).get("unknown", {})
-    if len(unknown) > MAX_KINDS + 2:
+    if len(whole.unknown) > MAX_KINDS + 2:
         raise FindingError("more kinds are counted than there is room for")
-    _check_events([item for item in items if isinstance(item, Event)], len(stream))
-    told.ends[end] += 1
-    told.events += len(items)
+    _check_events([item for item in whole.items if isinstance(item, Event)], len(stream))
+    told.ends[whole.end] += 1
+    told.events += len(whole.items)
     told.slowest_s = max(told.slowest_s, took)
 
 

@@ -30,12 +30,13 @@ from realtime.events import PHASES, Content, Event, Usage
 from realtime.policy import Deadlines
 from realtime.prompt import Message, Prompt
 from realtime.providers.anthropic import AnthropicProvider
+from realtime.providers.anthropic_clouds import BedrockProvider, VertexProvider
 from realtime.providers.base import Batch, Ended, Provider
 from realtime.providers.demo import DemoProvider
 from realtime.providers.generator import GeneratorProvider
 from realtime.providers.openai import OpenAIProvider
 from realtime.providers.openai_responses import OpenAIResponsesProvider
-from tests.upstream import chat, messages, responses
+from tests.upstream import bedrock, chat, messages, responses
 from tests.upstream.server import STALL, Exchange, Reply, Step, Upstream
 
 from .heard import all_of
@@ -96,7 +97,12 @@ async def upstream(scripts: Mapping[str, Sequence[Step]], made: Callable[[str], 
     """A provider of a real wire, before a server that answers each of the three as scripted."""
 
     def reply(exchange: Exchange) -> Reply:
-        return Reply.json({"data": []}) if exchange.body is None else Reply(scripts[exchange.body["model"]])
+        if exchange.body is None:
+            return Reply.json({"data": []})
+        # The clouds have it in the path: `/model/<model>/invoke…`, `…/models/<model>:streamRawPredict`.
+        return Reply(
+            next(steps for model, steps in scripts.items() if model in (exchange.body.get("model") or exchange.path))
+        )
 
     async with Upstream(reply) as server:
         subject = Subject(made(server.url), *map(prompt, scripts))
@@ -120,6 +126,11 @@ ANTHROPIC: dict[str, Sequence[Step]] = {
     "endless": endless_of(messages.text("more ", whole=False)),
     "silent": [STALL],
 }
+BEDROCK: dict[str, Sequence[Step]] = {
+    "complete": bedrock.framed(messages.text("some ", "words")),
+    "endless": endless_of(bedrock.framed(messages.text("more ", whole=False))),
+    "silent": [STALL],
+}
 RESPONSES: dict[str, Sequence[Step]] = {
     "complete": responses.text("some ", "words"),
     "endless": endless_of(responses.text("more ")[:5]),
@@ -132,6 +143,8 @@ IMPLEMENTATIONS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] =
     "plain generator": partial(generator, blocking_answer),
     "openai": partial(upstream, OPENAI, lambda url: OpenAIProvider("key", url)),
     "anthropic": partial(upstream, ANTHROPIC, lambda url: AnthropicProvider("key", url)),
+    "bedrock": partial(upstream, BEDROCK, lambda url: BedrockProvider("key", "eu-west-1", url)),
+    "vertex": partial(upstream, ANTHROPIC, lambda url: VertexProvider("token", "eu", "ours", url)),
     "responses": partial(upstream, RESPONSES, lambda url: OpenAIResponsesProvider("key", url)),
     "background": partial(upstream, RESPONSES, lambda url: OpenAIResponsesProvider("key", url, background=True)),
 }

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -72,6 +73,28 @@ async def test_all_of_it_is_read(tmp_path: Path) -> None:
     await catalogue.close()
 
 
+async def test_the_clouds(tmp_path: Path) -> None:
+    """A cloud needs to be told where, and a key of one's own is taken for what it is."""
+    text = """
+        [providers.bedrock]
+        kind = "bedrock"
+        region = "eu-west-1"
+        key_env = "KEY"
+
+        [providers.vertex]
+        kind = "vertex"
+        region = "global"
+        project = "ours"
+        key_file = "KEYFILE"
+    """
+    offers = read_offers(written(tmp_path, text), {"KEY": "sk-env"}, demo=None)
+    clients = {alias: cast("Any", mine[0].provider)._client for alias, mine in offers.catalogue.deployments.items()}
+    assert clients["bedrock"].api_key == "sk-env"
+    assert clients["bedrock"].base_url.host == "bedrock-runtime.eu-west-1.amazonaws.com"
+    assert (clients["vertex"].access_token, clients["vertex"].project_id) == ("sk-file", "ours")
+    await offers.catalogue.close()
+
+
 WRONG = {
     "no toml": ("[providers", "is not TOML"),
     "misspelt": (
@@ -90,6 +113,9 @@ WRONG = {
     "no file": ('[providers.a]\nkind = "openai"\nkey_file = "/nonexistent"', "providers.a.key_file: /nonexistent"),
     "two keys": ('[providers.a]\nkind = "openai"\nkey_file = "KEYFILE"\nkey_env = "KEY"', "not both"),
     "anthropic without a key": ('[providers.a]\nkind = "anthropic"', "providers.a.key_env"),
+    "a cloud without its place": ('[providers.a]\nkind = "bedrock"\nkey_env = "KEY"', "providers.a.region"),
+    "Google's without a project": ('[providers.a]\nkind = "vertex"\nregion = "eu"', "providers.a.project"),
+    "a place that is none": ('[providers.a]\nkind = "vertex"\nregion = "e/u"\nproject = "x"', "region"),
     "no url": ('[providers.a]\nkind = "openai"\nbase_url = "example.com"', "base_url"),
     "alias of nobody": ('[providers]\n[aliases]\nsmart = ["a/b"]', "aliases.smart: 'a/b'"),
     "empty alias": ("[providers]\n[aliases]\nsmart = []", "aliases"),
@@ -123,5 +149,5 @@ async def test_the_documented_file_will_do(tmp_path: Path) -> None:
     assert shown is not None
     env = dict.fromkeys(re.findall(r'key_env = "(\w+)"', shown[1]), "sk-env")
     offers = read_offers(written(tmp_path, shown[1]), env, demo=None)
-    assert set(offers.sources) == {"openai", "anthropic", "local", "azure", "smart"}
+    assert set(offers.sources) == {"openai", "anthropic", "local", "azure", "bedrock", "vertex", "smart"}
     await offers.catalogue.close()

@@ -66,6 +66,7 @@ class Exchange:
     """One request, and what became of its answer.
 
     Attributes:
+        body: What `raw` is, as JSON; None for a form, and for nothing.
         stalled: Set when the script has reached a `STALL`.
         answered: Set when the whole answer was written.
         closed: Set when the connection is gone, whoever ended it; `closed_at` is the loop's time of it.
@@ -74,6 +75,7 @@ class Exchange:
     method: str
     path: str
     headers: dict[str, str]
+    raw: bytes
     body: Any
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     answered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -194,7 +196,9 @@ class _Connection(asyncio.Protocol):
             return None
         self._received = bytearray(rest[length:])
         method, path, _ = first.split(" ")
-        return Exchange(method, path, headers, json.loads(rest[:length]) if length else None)
+        raw = bytes(rest[:length])
+        form = "form" in headers.get("content-type", "")
+        return Exchange(method, path, headers, raw, json.loads(raw) if raw and not form else None)
 
     async def _play(self, exchange: Exchange) -> None:
         reply = self._upstream.answer(exchange)
