@@ -75,15 +75,18 @@ def _panel(table: Table) -> str:
         parts.append(_text(at(tick), bottom + 13, _said(tick), "minor", "middle"))
     for n, row in enumerate(table.rows):
         bounded = [check for check in checks if row.case in check.cases]
-        parts.append(_bar(row.case, _value(table, row), _HEAD + n * _STEP, at, bounded))
+        ours = row.case.startswith("ours") or table.drawn.startswith("ours")
+        parts.append(_bar(row.case, _value(table, row), _HEAD + n * _STEP, at, bounded, ours=ours))
     return "".join(parts)
 
 
-def _bar(case: str, value: Figure, y: float, at: Callable[[float], float], checks: Sequence[Check]) -> str:
+def _bar(
+    case: str, value: Figure, y: float, at: Callable[[float], float], checks: Sequence[Check], *, ours: bool
+) -> str:
     parts, end = [_text(_LABEL - 8, y + 14, case, "", "end")], float(_LABEL)
     if isinstance(value, int | float):
         end = max(at(value), _LABEL + 2.0)
-        kind = "bar ours" if case.startswith("ours") else "bar"
+        kind = "bar ours" if ours else "bar"
         parts.append(f'<rect class="{kind}" x="{_LABEL}" y="{y:g}" width="{end - _LABEL:.1f}" height="{_BAR}" rx="2"/>')
     for check in checks:
         for bound, name in ((check.limit, "floor"), (check.goal, "goal")):

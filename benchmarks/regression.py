@@ -15,8 +15,10 @@ from pathlib import Path
 
 import msgspec
 
+from .decoding import delta_decodings
 from .machine import describe
-from .micro import Comparison, comparisons, ratios, timed
+from .micro import comparisons
+from .timing import Comparison, ratios, timed
 
 LIMITS = Path(__file__).parent / "results" / "micro-limits.json"
 # Fifteen per cent below what must be found, half as much again, and beyond anything that was seen without a cause.
@@ -79,7 +81,7 @@ def _over(found: dict[str, float], limits: Limits) -> dict[str, Regression]:
 
 def steps() -> list[Comparison]:
     """What is measured, in tries that are short enough for some of them to be undisturbed."""
-    return comparisons(_CHUNKS)
+    return [*delta_decodings(_CHUNKS), *comparisons(_CHUNKS)]
 
 
 @functools.cache
@@ -99,7 +101,7 @@ def main() -> int:
     limits = recorded()
     found = measured(steps())
     for step, ratio in found.items():
-        print(f"{step:48} {ratio:8.4f}, may be {limits.ratios.get(step, 0.0):8.4f} x {limits.allowance}")
+        print(f"{step:56} {ratio:8.4f}, may be {limits.ratios.get(step, 0.0):8.4f} x {limits.allowance}")
     return 1 if _over(found, limits) else 0
 
 

@@ -5,20 +5,12 @@ import json
 from collections.abc import Callable
 from functools import partial
 
-import anthropic
-import httpx2
-import openai
-from openai.types.chat import ChatCompletionChunk
 from sse_starlette.event import ServerSentEvent
 
 from realtime.events import Entry, Text
 from realtime.hooks import Hooks
 from realtime.log import EventLog
 from realtime.observation import Observation
-from realtime.providers.anthropic_chunks import MessagesTranslator
-from realtime.providers.event_stream import Splitter
-from realtime.providers.openai_chunks import ChatTranslator
-from realtime.providers.upstream import Item, Translator
 from transports.codec import Codec
 from transports.merged import merge
 from transports.ndjson import NDJSON
@@ -26,73 +18,12 @@ from transports.sse import SSE
 from transports.subprotocol import MSGPACK_MESSAGES
 
 from .delivery import EPOCH, WORD, as_dict, new_log
-from .servers.upstream import chunk
 
 # One replay is too short to be timed.
 _REPLAYS = 10
 
 # Does a number of operations and returns how many; whatever it needs was made before.
 Step = Callable[[], float]
-
-
-# Decode.
-
-
-def openai_steps(chunks: int) -> dict[str, Step]:
-    """From bytes off the socket to events, beside OpenAI's own client."""
-    reads = [chunk(WORD) for _ in range(chunks)]
-    client = openai.OpenAI(api_key="unused", base_url="http://127.0.0.1:9")
-
-    def sdk() -> int:
-        return len(list(openai.Stream(cast_to=ChatCompletionChunk, response=_response(reads), client=client)))
-
-    return {
-        "openai.Stream": sdk,
-        "json.loads alone": partial(_loads, reads),
-        "ours": lambda: _translate(reads, ChatTranslator()),
-    }
-
-
-def anthropic_steps(chunks: int) -> dict[str, Step]:
-    """The same, beside Anthropic's."""
-    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": WORD}}
-    data = json.dumps(delta, separators=(",", ":")).encode()
-    reads = [b"event: content_block_delta\ndata: %b\n\n" % data] * chunks
-    begin = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-    first = b"event: content_block_start\ndata: %b\n\n" % json.dumps(begin).encode()
-    client = anthropic.Anthropic(api_key="unused", base_url="http://127.0.0.1:9")
-    # The SDK's own alias of what a stream holds; a union is a type to it.
-    kind: type[anthropic.types.RawMessageStreamEvent] = anthropic.types.RawMessageStreamEvent  # type: ignore[assignment]
-
-    def sdk() -> int:
-        return len(list(anthropic.Stream(cast_to=kind, response=_response(reads), client=client)))
-
-    return {
-        "anthropic.Stream": sdk,
-        "json.loads alone": partial(_loads, reads),
-        "ours": lambda: _translate([first, *reads], MessagesTranslator()),
-    }
-
-
-def _response(reads: list[bytes]) -> httpx2.Response:
-    """A response whose body comes read by read, as a paced stream's does."""
-    request = httpx2.Request("POST", "http://127.0.0.1:9")
-    return httpx2.Response(200, content=iter(reads), request=request)
-
-
-def _loads(reads: list[bytes]) -> int:
-    for read in reads:
-        json.loads(read[read.index(b"{") :])
-    return len(reads)
-
-
-def _translate(reads: list[bytes], translator: Translator) -> int:
-    splitter = Splitter()
-    for read in reads:
-        batch: list[Item] = []
-        for event in splitter.feed(read):
-            translator.take(event, batch)
-    return len(reads)
 
 
 # Encode.

@@ -1,8 +1,8 @@
 """No step of a token's path costs more than it did, beside what it replaces; see `benchmarks/regression.py`."""
 
-from benchmarks.micro import Comparison
 from benchmarks.regression import ALLOWANCE, recorded, regressions, steps
 from benchmarks.steps import Step
+from benchmarks.timing import Comparison
 
 # Half as much again must be found; on a machine where more is allowed, as much more.
 _SLOWER = 1.5 / ALLOWANCE

@@ -19,7 +19,18 @@ _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nt
 
 
 def chunk(content: str | None, finish: str | None = None) -> bytes:
+    """A chunk of text, or of none."""
+    return enveloped({} if content is None else {"content": content}, finish)
+
+
+def enveloped(delta: dict[str, object], finish: str | None = None) -> bytes:
     """A chunk as OpenAI sends it, with all that a client does not read."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return of_choices([choice], None)
+
+
+def of_choices(choices: list[dict[str, object]], usage: dict[str, object] | None) -> bytes:
+    """The same of any choices; the last chunk of a stream has none, and says what it cost."""
     value = {
         "id": "chatcmpl-CzBenchmarkBenchmarkBenchmark",
         "object": "chat.completion.chunk",
@@ -27,15 +38,8 @@ def chunk(content: str | None, finish: str | None = None) -> bytes:
         "model": "gpt-5-benchmark",
         "service_tier": "default",
         "system_fingerprint": "fp_0123456789",
-        "choices": [
-            {
-                "index": 0,
-                "delta": {} if content is None else {"content": content},
-                "logprobs": None,
-                "finish_reason": finish,
-            }
-        ],
-        "usage": None,
+        "choices": choices,
+        "usage": usage,
         "obfuscation": "aB3dE6gH9",
     }
     return b"data: %b\n\n" % json.dumps(value, separators=(",", ":")).encode()
