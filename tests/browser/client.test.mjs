@@ -288,6 +288,18 @@ test("an overloaded server is asked again when it says", async (t) => {
   assert.ok(server.seen[1].at - server.seen[0].at >= 95);
 });
 
+test("the state follows the events, back into the line after a try that failed too, and each is told", async (t) => {
+  const [started, attempt, finished] = log;
+  const queued = { type: "queued", at: 1, position: 1 };
+  const told = [started, queued, attempt, queued, attempt, { type: "text", at: 1, text: "a" }, finished];
+  const events = told.map((event, index) => ({ ...event, id: `e-${index + 1}` }));
+  const server = await scripted(t, lines({ ...position, head: "e-0", state: "queued" }, ...events));
+  const states = [];
+  const onChange = ({ state }) => state !== states.at(-1) && states.push(state);
+  await new Realtime(server.url).observe("g", { wire: "ndjson", onChange, onEvent: () => {} }).done;
+  assert.deepEqual(states, ["queued", "starting", "queued", "starting", "streaming", "finished"]);
+});
+
 test("a reset in mid-stream asks the consumer to forget", async (t) => {
   const reset = { ...position, reset: "branch", cursor: "f-0", head: "f-1" };
   const other = log.map((event) => ({ ...event, id: event.id.replace("e", "f") }));

@@ -184,6 +184,14 @@ def test_states() -> None:
     assert stopping.state == "stopping"
 
 
+def test_back_in_line() -> None:
+    """After a try that failed it may wait again, and is then queued as it was before."""
+    place = Place()
+    took(place, [position("e1-0", "e1-0", "queued"), *LOG[:2]])
+    took(place, [{"id": "e1-3", "type": "queued", "at": 2, "position": 1}])
+    assert place.state == "queued"
+
+
 def test_bad_cursor() -> None:
     """A cursor that is none is refused before anything is asked."""
     with pytest.raises(RealtimeError, match="bad_cursor"):

@@ -19,6 +19,9 @@ RETRY = "retry"
 
 _EVENTS = {kind.__struct_config__.tag for kind in PHASES}
 
+# What a generation is in after an event that is no content.
+_STATES: dict[str, State] = {"queued": "queued", "attempt": "starting"}
+
 
 class Reset(msgspec.Struct, frozen=True):
     """What was received is no longer the log: forget all of it; the log follows from its beginning."""
@@ -129,8 +132,9 @@ class Place:
         return Observed(str(cursor), self._at, event)
 
     def _follow_state(self, kind: str) -> None:
-        if self.state != "stopping" and kind not in ("started", "queued"):
-            self.state = "starting" if kind == "attempt" else "streaming"
+        if self.state != "stopping" and kind != "started":
+            # It may stand in line again after a try that failed.
+            self.state = _STATES.get(kind, "streaming")
 
     def _control(self, kind: str, frame: Frame) -> Observed | None:
         match kind:

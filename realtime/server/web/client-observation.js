@@ -171,9 +171,11 @@ export class Observation {
   #take(event) {
     this.cursor = event.id;
     if (event.type === "finished") this.finished = event;
-    this.state = nextState(this.state, event.type);
+    const before = this.state;
+    this.state = nextState(before, event.type);
     this.#hand(event, this.#options.onEvent);
     if (this.finished) this.#end();
+    else if (this.state !== before) this.#call(this.#options.onChange, this);
   }
 
   #hand(item, callback) {
@@ -226,8 +228,10 @@ function retryAfterMs({ error }) {
 
 function nextState(state, type) {
   if (type === "finished") return "finished";
-  if (type === "attempt") return "starting";
-  return type === "started" || type === "queued" || state === "stopping" ? state : "streaming";
+  if (type === "started" || state === "stopping") return state;
+  // It may stand in line again after a try that failed.
+  if (type === "queued") return "queued";
+  return type === "attempt" ? "starting" : "streaming";
 }
 
 function seq(cursor) {

@@ -45,6 +45,10 @@ export interface Started extends Numbered<"started"> {
   conversation?: string;
   metadata?: Record<string, unknown>;
 }
+export interface Queued extends Numbered<"queued"> {
+  /** In the line, from 1. */
+  position: number;
+}
 export interface Attempt extends Numbered<"attempt"> {
   n: number;
   provider: string;
@@ -121,7 +125,7 @@ export type Content =
   | File
   | Data
   | Extra;
-export type Event = Started | Attempt | Content | Finished;
+export type Event = Started | Queued | Attempt | Content | Finished;
 
 /** A control frame; one with `reset` asks its reader to forget everything it has. */
 export interface Position {
@@ -165,10 +169,14 @@ export interface Generation {
   error?: ErrorObject;
   usage?: Usage;
   timings?: Timings;
+  /** Events at the beginning that are no longer kept. */
+  trimmed?: number;
+  /** In the line, from 1, while it waits in one. */
+  queue_position?: number;
 }
 
 export interface StartRequest {
-  /** `<provider>/<model>` */
+  /** `<provider>/<model>`, or an alias */
   model: string;
   prompt?: string;
   messages?: Record<string, unknown>[];
@@ -178,6 +186,7 @@ export interface StartRequest {
   top_p?: number;
   stop?: string[];
   tools?: Record<string, unknown>[];
+  provider_tools?: Record<string, unknown>[];
   tool_choice?: "auto" | "none" | "required" | { name: string };
   response_format?: Record<string, unknown>;
   options?: Record<string, unknown>;
