@@ -6,6 +6,8 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
@@ -40,14 +42,13 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of `realtime serve`, with the demo provider."""
+@contextmanager
+def serve(log: Path, *flags: str) -> Iterator[str]:
+    """Run `realtime serve` with these flags, until the block is left; its address."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "realtime", "serve", "--port", str(port), "--drain-timeout-s", "0"]
+        command = [sys.executable, "-m", "realtime", "serve", "--port", str(port), "--drain-timeout-s", "0", *flags]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             for _ in range(round(READY_S / LOOK_AGAIN_S)):
@@ -66,6 +67,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `realtime serve`, with the demo provider."""
+    with serve(tmp_path_factory.mktemp("server") / "log") as url:
+        yield url
 
 
 # Per module and not per session: while Playwright's synchronous API is in use no asyncio test can run.

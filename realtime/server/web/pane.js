@@ -7,7 +7,7 @@
  */
 
 import { Transcript } from "./transcript.js";
-import { Runner } from "./race.js";
+import { Runner, seq } from "./race.js";
 import { connectionChip, outcome, seconds, trouble } from "./phrases.js";
 
 // Numbers that change faster than this cannot be read.
@@ -23,13 +23,14 @@ export class Pane {
   #pending = [];
   #scheduled = false;
   #figuresAt = 0;
+  #place = null;
   /** Everything said, for comparison with the other panes. */ said = "";
 
   /**
    * @param {HTMLTemplateElement} template
    * @param {{wire: string, title: string, how: string}} about
    * @param {Realtime} realtime
-   * @param {() => void} changed Called when the state or the connection is another.
+   * @param {() => void} changed Called when the state, the connection or the place in the line is another.
    */
   constructor(template, about, realtime, changed) {
     this.about = about;
@@ -47,6 +48,12 @@ export class Pane {
 
   get live() {
     return this.#observation !== null && this.#observation.connection !== "ended";
+  }
+
+  /** In the line, from 1; null when it stands in none, and for what is told of a line it stood in before. */
+  get place() {
+    const { state, cursor, head } = this.#observation;
+    return state === "queued" && seq(cursor) >= seq(head) ? this.#place : null;
   }
 
   onStop(stop) {
@@ -96,10 +103,17 @@ export class Pane {
     if (event.type === "text" || event.type === "refusal") this.said += event.text;
     this.#pending.push(event);
     this.#schedule();
+    if (event.type === "queued") this.#stand(event.position);
+  }
+
+  #stand(place) {
+    this.#place = place;
+    this.#changed();
   }
 
   #forget() {
     this.#pending = [];
+    this.#place = null;
     this.said = "";
     this.#transcript.clear();
     this.#schedule();
@@ -131,7 +145,7 @@ export class Pane {
   #showConnection() {
     const { chip, transcript, outcome: line, cut, stop } = this.#parts;
     const { connection, problem, finished } = this.#observation;
-    const { text, tone } = connectionChip(this.#observation);
+    const { text, tone } = connectionChip(this.#observation, this.place);
     write(chip, text);
     chip.dataset.tone = tone;
     transcript.dataset.live = String(connection === "open");

@@ -11,6 +11,7 @@ const STATES = {
   stopping: "Stopping",
   finished: "Finished",
 };
+const TONES = { queued: "waiting", finished: "completed" };
 const OUTCOMES = { completed: "Completed", stopped: "Stopped", failed: "Failed" };
 
 const COMPLETED = {
@@ -29,19 +30,28 @@ const STOPPED = {
   server: "Stopped by the server.",
 };
 
+const ORDINALS = new Intl.PluralRules("en", { type: "ordinal" });
+const ENDINGS = { one: "st", two: "nd", few: "rd", other: "th" };
+
 /** A state or an outcome as a word, and its tone for colour. */
 export function stateChip(state, outcome) {
   if (outcome) return { text: OUTCOMES[outcome], tone: outcome };
-  return { text: STATES[state] ?? state, tone: state === "finished" ? "completed" : "live" };
+  return { text: STATES[state] ?? state, tone: TONES[state] ?? "live" };
 }
 
-/** The same for an observation, whose connection may be worth more words than the state. */
-export function connectionChip(observation) {
+/**
+ * The same for an observation, whose connection may be worth more words than the state.
+ *
+ * @param {Observation} observation
+ * @param {number | null} place In the line, from 1; null when it stands in none.
+ */
+export function connectionChip(observation, place) {
   const { connection, state, finished, problem, retryMs } = observation;
   if (connection === "disconnected") return { text: "Cut", tone: "cut" };
   if (connection === "waiting") return { text: `Back in ${seconds(retryMs)}`, tone: "waiting" };
   if (connection === "connecting") return { text: "Connecting", tone: "waiting" };
   if (connection === "ended" && problem && !finished) return { text: "Refused", tone: "failed" };
+  if (place !== null) return { text: `${ordinal(place)} in line`, tone: "waiting" };
   return stateChip(state, finished?.outcome);
 }
 
@@ -77,6 +87,10 @@ export function trouble(problem, comesBack) {
 
 export function count(number) {
   return number.toLocaleString("en");
+}
+
+function ordinal(number) {
+  return `${count(number)}${ENDINGS[ORDINALS.select(number)]}`;
 }
 
 export function seconds(ms) {

@@ -31,6 +31,8 @@ const isPhone = matchMedia("(max-width: 48rem)");
 
 let current = null;
 let ended = false;
+/** The last place in the line that was announced. */
+let announced = null;
 
 function guard(action) {
   return async (...args) => {
@@ -61,6 +63,7 @@ async function start() {
 function open(generation, startedAt = null) {
   current = generation;
   ended = false;
+  announced = null;
   const race = new Race();
   byId("generation").hidden = false;
   byId("generation-id").textContent = generation;
@@ -84,14 +87,24 @@ const stop = guard(async (wire) => {
 
 /** Called for every change of any pane. */
 function follow() {
-  const observations = panes.map(({ observation }) => observation).filter(Boolean);
-  const over = observations.find(({ finished }) => finished);
-  const connected = observations.find(({ connection }) => connection === "open");
-  const { text, tone } = connectionChip(over ?? connected ?? observations[0]);
+  const watching = panes.filter(({ observation }) => observation?.generation === current);
+  if (!watching.length) return;
+  const over = watching.find(({ observation }) => observation.finished);
+  const connected = watching.find(({ observation }) => observation.connection === "open");
+  const { observation, place } = over ?? connected ?? watching[0];
+  const { text, tone } = connectionChip(observation, place);
   byId("generation-state").textContent = text;
   byId("generation-state").dataset.tone = tone;
   byId("stop").disabled = !panes.some(({ live }) => live);
-  if (!ended && observations.length === panes.length && panes.every(({ live }) => !live)) finish(text);
+  announcePlace(place, observation.state, text);
+  if (!ended && watching.length === panes.length && panes.every(({ live }) => !live)) finish(text);
+}
+
+function announcePlace(place, state, text) {
+  const isServed = state === "starting" || state === "streaming";
+  if (place === announced || (place === null && !isServed)) return;
+  announced = place;
+  announcer.say(place === null ? "Its turn has come." : `${text}.`);
 }
 
 function finish(text) {
