@@ -18,7 +18,7 @@ never flags. This page is written from `realtime/server/settings.py` by `python 
 Providers are found by the variables that their own SDKs read: `OPENAI_API_KEY`, `OPENAI_BASE_URL` (Ollama, vLLM,
 llama.cpp and whatever else is compatible, with or without a key), `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL`. A user and
 password in a URL are sent as Basic; to an OpenAI-compatible server in place of the key. With `--providers-file` the
-file alone says what is offered: [providers.md](providers.md).
+file alone says what is offered, Azure, Bedrock and Vertex too: [providers.md](providers.md).
 
 | flag | variable | type | default | what |
 |---|---|---|---|---|

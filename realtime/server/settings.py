@@ -52,12 +52,13 @@ class Settings(BaseSettings):
     max_streams: int = Field(_http.max_streams, ge=1, description="Streams and sockets open at once")
 
     # What a generation may cost.
-    max_live: int = Field(_policy.max_live, ge=1, description="Generations driven at once")
+    max_live: int = Field(_policy.max_live, ge=1, description="Generations at once, those in line among them")
     max_prompt_chars: int = Field(_policy.max_prompt_chars, ge=1, description="Characters of a prompt")
     max_media_bytes: int = Field(_policy.max_media_bytes, ge=0, description="Bytes of a prompt's images and files")
     provider_tools: str = Field(
         ",".join(_policy.provider_tools),
-        description="Types of tools that callers may have a provider run, comma separated patterns; empty for none",
+        description="Types of tools that callers may have a provider run, comma separated patterns; "
+        "* for all that call no address of theirs, empty for none",
     )
     on_disconnect: Literal["stop", "continue"] = Field(
         _policy.on_disconnect, description="When the last observer has gone"
