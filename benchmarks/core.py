@@ -87,7 +87,10 @@ def _memory(plan: Plan) -> Table:
         drawn=_HELD,
         baseline="one whose model is reached without TLS",
         rows=[Row(f"ours, {how}", kib / held["plain"], {_HELD: kib}) for how, kib in held.items()],
-        checks=[Check("KiB per live generation, plain", held["plain"], 60, figure=_HELD, cases=("ours, plain",))],
+        checks=[
+            Check(f"KiB per live generation, {how}", kib, 60, figure=_HELD, cases=(f"ours, {how}",))
+            for how, kib in held.items()
+        ],
         notes=[
             "With its observer and its connection to the model, after the first token, so beside what its log holds."
         ],

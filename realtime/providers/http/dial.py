@@ -12,6 +12,7 @@ import httpx2
 
 from .connection import Connection
 from .origin import Origin
+from .secured import Secured
 
 # RFC 8305 8: how much longer an address may take than the next is worth waiting for. uvloop tries one after the other.
 _STAGGER_S = 0.25
@@ -29,7 +30,7 @@ async def dial(connection: Connection, context: ssl.SSLContext, connect_s: float
     """
     try:
         async with asyncio.timeout(connect_s):
-            await _connect(connection, context, connect_s)
+            await _connect(connection, context)
     except TimeoutError as error:
         raise httpx2.ConnectTimeout(str(error)) from error
     except OSError as error:
@@ -38,7 +39,7 @@ async def dial(connection: Connection, context: ssl.SSLContext, connect_s: float
         raise httpx2.ConnectError("The connection was closed.")
 
 
-async def _connect(connection: Connection, context: ssl.SSLContext, connect_s: float | None) -> None:
+async def _connect(connection: Connection, context: ssl.SSLContext) -> None:
     origin = connection.origin
     transport = await _reach(origin)
     if transport.is_closing():
@@ -46,11 +47,8 @@ async def _connect(connection: Connection, context: ssl.SSLContext, connect_s: f
     transport.set_protocol(connection)
     connection.connection_made(transport)
     if origin.secure:
-        secured = await asyncio.get_running_loop().start_tls(
-            transport, connection, context, server_hostname=origin.host, ssl_handshake_timeout=connect_s
-        )
-        if secured is None:
-            raise ConnectionResetError("The peer closed during the handshake.")
+        secured = Secured(transport, connection, context, origin.host)
+        await secured.agree()
         connection.secured(secured)
 
 
