@@ -85,5 +85,6 @@ class Breaker:
         self._probing = False
 
     def pause(self, seconds: float) -> None:
-        """Open for so long, whatever was counted: the provider has said when to come back."""
+        """Open for so long, whatever was counted: the provider has said when to come back. So a probe is over."""
+        self._probing = False
         self._open_until = max(self._open_until or 0.0, self._now() + seconds)

@@ -92,7 +92,18 @@ def test_a_provider_can_ask_for_a_pause() -> None:
     assert breaker.admits
 
 
-@given(st.lists(st.sampled_from(["go", "ok", "fail", "leave", "wait"]), max_size=60))
+def test_a_probe_that_is_asked_for_a_pause() -> None:
+    """It is over, so that another one is let through after that pause."""
+    breaker, clock = make()
+    for _ in range(3):
+        breaker.let_through()
+        breaker.pause(7)
+        assert not breaker.admits
+        clock.now_s += 7
+        assert breaker.admits
+
+
+@given(st.lists(st.sampled_from(["go", "ok", "fail", "pause", "leave", "wait"]), max_size=60))
 def test_it_never_stays_closed_to_everyone(steps: list[str]) -> None:
     """Whatever happened, after its longest pause somebody is let through, once nobody is on the way."""
     breaker, clock = make()
@@ -104,6 +115,8 @@ def test_it_never_stays_closed_to_everyone(steps: list[str]) -> None:
                 breaker.succeeded()
             case "fail":
                 breaker.failed()
+            case "pause":
+                breaker.pause(7)
             case "leave":
                 breaker.abandoned()
             case _:
