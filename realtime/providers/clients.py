@@ -12,6 +12,7 @@ import openai
 
 from .address import split_credentials
 from .http import KEEPALIVE_S, Transport, proxied
+from .refused import bound
 
 _OPENAI_URL = "https://api.openai.com/v1"
 # The SDK demands a key; a local server does not. Never the environment's: it belongs to OpenAI, not to that server.
@@ -51,7 +52,7 @@ def http_options(url: str, max_connections: int) -> dict[str, Any]:
 
     Redirects are not followed: a key would go with them.
     """
-    options: dict[str, Any] = {"follow_redirects": False}
+    options: dict[str, Any] = {"follow_redirects": False, "event_hooks": {"response": [bound]}}
     if proxied(url):
         limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_S)
         return options | {"limits": limits}
