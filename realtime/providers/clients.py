@@ -5,6 +5,7 @@ That is our own transport, but where a proxy stands between: httpx2's knows tunn
 
 import ssl
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx2
@@ -50,9 +51,14 @@ def openai_client(
 def http_options(url: str, max_connections: int) -> dict[str, Any]:
     """What to make an SDK's default client with, which adds what it wants of timeouts and sockets.
 
-    Redirects are not followed: a key would go with them.
+    Redirects are not followed: a key would go with them. Nor are cookies kept: no model API needs one, and what one
+    answer sets would go with the requests of everybody else, and grow with every answer.
     """
-    options: dict[str, Any] = {"follow_redirects": False, "event_hooks": {"response": [bound]}}
+    options: dict[str, Any] = {
+        "follow_redirects": False,
+        "event_hooks": {"response": [bound]},
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    }
     if proxied(url):
         limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_S)
         return options | {"limits": limits}

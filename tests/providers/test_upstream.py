@@ -214,6 +214,15 @@ class _Unclosable:
         raise ValueError("closing failed")
 
 
+async def test_cookies_are_not_kept(upstream: Upstream, wire: Wire, provider: Provider) -> None:
+    """What one answer sets does not go with the next request, which is somebody else's."""
+    headers = {"content-type": "text/event-stream", "set-cookie": "tag=1; Path=/"}
+    upstream.reply = Reply(wire.text("x"), headers=headers)
+    for _ in range(2):
+        assert (await hear(provider)).message.text == "x"
+    assert ["cookie" in exchange.headers for exchange in upstream.exchanges] == [False, False]
+
+
 async def test_what_made_the_request_is_let_go(upstream: Upstream, wire: Wire, provider: Provider) -> None:
     """While an answer comes nobody holds its request, which has the whole prompt in it, nor the response."""
     upstream.reply = Reply([*wire.begun, STALL])
