@@ -78,6 +78,8 @@ class DrainingServer(uvicorn.Server):
         await self._patiently(self._service.farewell, min(_FAREWELL_S, max(_HURRY_S, timeout_s)))
         await super().shutdown(sockets)
         gc.set_threshold(*self._collect)
+        # Where the process goes on, what was alive at its start may be garbage by now.
+        gc.unfreeze()
 
     async def _patiently(self, leave: Callable[[float], Awaitable[None]], timeout_s: float) -> None:
         """Take one step with that much patience, and with little as soon as there is a second signal."""

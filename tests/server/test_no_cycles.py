@@ -92,6 +92,16 @@ async def test_nothing_waits_for_the_collector(life: Life) -> None:
     assert left == Counter()
 
 
+async def test_a_server_that_has_ended_keeps_nothing_from_the_collector() -> None:
+    """What a server sets aside from collections while it runs is given back when the process goes on without it."""
+    gc.unfreeze()
+    async with serving():
+        assert gc.get_freeze_count() > 0
+        threshold = gc.get_threshold()
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() != threshold
+
+
 def _providers(upstream: Upstream) -> dict[str, Provider]:
     return {
         "broken": GeneratorProvider(_broken),
