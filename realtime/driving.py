@@ -17,12 +17,7 @@ from .hooks import AttemptEnded, FirstEvent, Hooks
 from .policy import Deadlines
 from .providers.base import Batch, Ended
 from .tracebacks import part
-
-# English prose, by OpenAI's own rule of thumb.
-_BYTES_PER_TOKEN = 4
-# Most APIs send a delta per token, and then the deltas are the better count: code and markdown have longer tokens than
-# prose. Where deltas are longer than this on average (Anthropic's), they hold several.
-_BYTES_PER_DELTA = 8
+from .usage import BYTES_PER_TOKEN, estimated_tokens
 
 
 class Drive:
@@ -112,7 +107,7 @@ class Drive:
         deployment, prompt = target
         self.target, self._usage = target, None
         self._writer.append(Attempt(self.attempts.count, deployment.alias, prompt.model, failed))
-        self._prelude = (self._log.head, self._log.appended_bytes)
+        self._prelude = self._writer.written
         own = deployment.deadlines
         self.limits = limits = self._deadlines if own is None else self._deadlines.within(own)
         self.asked = self.heard = self._now()
@@ -179,7 +174,7 @@ class Drive:
             return usage
         if self.target is None:
             return Usage()
-        known = usage or Usage(input_tokens=-(-self.target.prompt.text_length() // _BYTES_PER_TOKEN))
+        known = usage or Usage(input_tokens=-(-self.target.prompt.text_length() // BYTES_PER_TOKEN))
         counted = max(known.output_tokens, self._counted_tokens())
         return msgspec.structs.replace(known, output_tokens=counted, estimated=True)
 
@@ -187,5 +182,5 @@ class Drive:
         """Tokens of what was said, by the log."""
         if self._prelude is None:
             return 0
-        deltas, size = self._log.head - self._prelude[0], self._log.appended_bytes - self._prelude[1]
-        return deltas if size <= deltas * _BYTES_PER_DELTA else -(-size // _BYTES_PER_TOKEN)
+        events, written = self._writer.written
+        return estimated_tokens(events - self._prelude[0], written - self._prelude[1])

@@ -7,6 +7,7 @@ around a slice is the envelope's.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from .branches import Branches
 from .events import Entry
 
 Envelope = Callable[[bytes], bytes]
@@ -35,10 +36,10 @@ class Frames:
 
     __slots__ = (
         "_after",
+        "_branches",
         "_codec",
         "_envelope",
         "_enveloped",
-        "_epoch",
         "_frames",
         "_generation",
         "_joined",
@@ -46,10 +47,10 @@ class Frames:
         "_upto",
     )
 
-    def __init__(self, codec: Codec, generation: str, epoch: str, start: int) -> None:
+    def __init__(self, codec: Codec, generation: str, branches: Branches, start: int) -> None:
         self._codec = codec
         self._generation = generation
-        self._epoch = epoch
+        self._branches = branches
         self._start = start
         self._frames: list[bytes] = []
         self._after = self._upto = -1
@@ -75,17 +76,18 @@ class Frames:
         return self._enveloped
 
     def _join(self, entries: Sequence[Entry], base: int, after: int, upto: int) -> bytes:
-        frame, epoch, frames = self._codec.frame, self._epoch, self._frames
-        if upto == after + 1 and after == self._start + len(frames):
+        frame, branches, frames = self._codec.frame, self._branches, self._frames
+        if upto == after + 1 and after == self._start + len(frames) and after >= branches.since:
             # What nearly always happens: the newest event, for the first who asks.
-            frames.append(frame(epoch, entries[after - base]))
+            frames.append(frame(branches.epoch, entries[after - base]))
             return self._codec.join(self._generation, frames[-1:])
+        epoch = branches.at
         if after < self._start:
-            frames[:0] = [frame(epoch, entry) for entry in entries[after - base : self._start - base]]
+            frames[:0] = [frame(epoch(entry.seq), entry) for entry in entries[after - base : self._start - base]]
             self._start = after
         done = self._start + len(frames)
         if done < upto:
-            frames.extend([frame(epoch, entry) for entry in entries[done - base : upto - base]])
+            frames.extend([frame(epoch(entry.seq), entry) for entry in entries[done - base : upto - base]])
         return self._codec.join(self._generation, frames[after - self._start : upto - self._start])
 
     def trim(self, base: int) -> None:

@@ -9,13 +9,14 @@ import asyncio
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from .branches import Branches
 from .cursor import Cursor
 from .errors import RealtimeError
-from .events import FOLLOWS, PHASES, AnyEvent, Entry, Finished, Phase, State
+from .events import FOLLOWS, PHASES, AnyEvent, Entry, Finished, Phase, Started, State
 from .frames import Codec, Envelope, Frames
 from .warm import Warm
 from .watchers import Waiter, Watcher, Watchers
@@ -28,6 +29,15 @@ _ENTRY_BYTES = 200
 _TRIM_STRIDE = 256
 
 Retain = Literal["all", "window"]
+
+
+@runtime_checkable
+class Nudged(Protocol):
+    """A reader that can be asked for something."""
+
+    def wake(self, nudge: Literal["bye"], /) -> None:
+        """Leave, and come again."""
+        ...
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -51,6 +61,11 @@ class Meta(msgspec.Struct, frozen=True):
     retain: Retain = "all"
 
 
+def started(meta: Meta) -> Started:
+    """The first event of such a log."""
+    return Started(meta.generation, meta.model, meta.created_ms, meta.conversation, meta.metadata)
+
+
 class EventLog:
     """The log of one generation, as this process holds it.
 
@@ -58,11 +73,12 @@ class EventLog:
 
     Args:
         meta: What the log is of.
-        epoch: The branch, already encoded.
+        epoch: The first one, already encoded.
         limit_bytes: Payload after which `append` refuses; None for a windowed log, which cannot outgrow its window.
         warm: Where it may keep its frames once it has ended and nobody reads it; else it keeps none.
 
     Attributes:
+        branches: Which epoch wrote what.
         head: Number of the last event; 0 when there is none.
         trimmed: Number of the last event that was let go; 0 while the log is whole.
         finished: The terminal event, once it is there.
@@ -75,13 +91,13 @@ class EventLog:
 
     __slots__ = (
         "_ends", "_entries", "_frames", "_limit_bytes", "_phase", "_readers", "_room", "_warm", "_watchers",
-        "appended_bytes", "derived", "epoch", "finished", "head", "meta", "on_presence", "payload_bytes", "stopping",
+        "appended_bytes", "branches", "derived", "finished", "head", "meta", "on_presence", "payload_bytes", "stopping",
         "trimmed",
     )  # fmt: skip
 
     def __init__(self, meta: Meta, epoch: str, *, limit_bytes: int | None, warm: Warm | None = None) -> None:
         self.meta = meta
-        self.epoch = epoch
+        self.branches = Branches(epoch)
         self.finished: Finished | None = None
         self.stopping = False
         self.head = self.trimmed = 0
@@ -108,9 +124,23 @@ class EventLog:
     # What it holds.
 
     @property
+    def epoch(self) -> str:
+        """The newest one."""
+        return self.branches.epoch
+
+    @property
     def cursor(self) -> str:
         """The place of one who has it all."""
-        return f"{self.epoch}-{self.head}"
+        return self.cursor_at(self.head)
+
+    def cursor_at(self, seq: int) -> str:
+        """The place of one who has everything up to that number."""
+        return f"{self.branches.at(seq)}-{seq}"
+
+    @property
+    def phase(self) -> Phase:
+        """What may follow depends on it."""
+        return self._phase
 
     @property
     def state(self) -> State:
@@ -163,7 +193,7 @@ class EventLog:
 
     def holds(self, cursor: Cursor) -> Literal["branch", "trimmed"] | None:
         """Say why nothing can be continued from `cursor`, or None when everything after it is here."""
-        if cursor.epoch != self.epoch or cursor.seq > self.head:
+        if cursor.seq > self.head or cursor.epoch != self.branches.at(cursor.seq):
             return "branch"
         return "trimmed" if cursor.seq < self.trimmed else None
 
@@ -176,7 +206,7 @@ class EventLog:
         after = max(after, self.trimmed)
         frames = self._frames.get(codec)
         if frames is None:
-            frames = self._frames[codec] = Frames(codec, self.meta.generation, self.epoch, after)
+            frames = self._frames[codec] = Frames(codec, self.meta.generation, self.branches, after)
         head = self.head
         end = head if upto is None or upto > head else upto
         return frames.slice(self._entries, self.trimmed, after, end, envelope)
@@ -272,7 +302,18 @@ class EventLog:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    # Who writes it.
+    # Who writes it, or copies what another process writes.
+
+    def begin_at(self, first: int) -> None:
+        """Of a copy with nothing in it: what comes before that number is no longer kept."""
+        self.head = self.trimmed = first - 1
+        self._phase = "content"
+
+    def send_away(self) -> None:
+        """Ask every observer to come again: this copy is not what the log is."""
+        for reader in tuple(self._readers):
+            if isinstance(reader, Nudged):
+                reader.wake("bye")
 
     def append(self, event: AnyEvent, at: int, *, more: bool = False) -> int:
         """Add the next event and tell whoever watches.

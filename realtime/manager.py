@@ -17,11 +17,12 @@ from .bus.memory import MemoryBus
 from .catalogue import Catalogue
 from .cursor import Cursor
 from .errors import RealtimeError
-from .events import Started, State, StoppedBy, Summary
+from .events import State, StoppedBy, Summary
 from .hooks import GenerationEnded, GenerationStarted, Hook, Hooks, StopRequested, Wire
 from .log import EventLog, Meta
 from .message import Message, assemble
 from .observation import Observation
+from .orphans import orphan_end, orphan_summary
 from .policy import Policy
 from .principal import Principal, Scope
 from .providers.base import Provider
@@ -141,7 +142,6 @@ class SessionManager:
             writer = await self._create(principal, meta, claim, replace=request.if_busy == "replace")
             if isinstance(writer, EventLog):
                 return Start(writer, replayed=True)
-            writer.append(Started(meta.generation, meta.model, meta.created_ms, meta.conversation, meta.metadata))
             session = Session(
                 writer,
                 attempts,
@@ -276,6 +276,12 @@ class SessionManager:
         if self._on_finished is not None:
             await self._on_finished(summary, assemble(entry.event for entry in log.since(0)))
 
+    async def _end_orphan(self, writer: Writer) -> None:
+        """End what another process has left behind; what is settled is settled by whoever ended it."""
+        finished = orphan_end(writer.log, writer.stop_requested)
+        if await writer.seal(finished) == "won":
+            await self._settle(orphan_summary(writer.log, finished), writer.log)
+
     def _ask_stop(self, meta: Meta, by: StoppedBy) -> None:
         """Stop through the bus, as anyone else would: it is the bus that makes a stop durable."""
         self._hooks(StopRequested(meta, by, self._sessions[meta.generation].log.state))
@@ -285,6 +291,19 @@ class SessionManager:
         """Offer these from now on. What runs goes on with what it was started with, which is closed after it."""
         old, self.catalogue = self.catalogue, catalogue
         self.tasks.spawn(old.close_when_idle(), f"close {old!r}")
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its bus works, as far as that knows."""
+        return self._bus.healthy
+
+    async def open(self) -> None:
+        """Begin; before anything else. `lifespan` does it.
+
+        Raises:
+            RealtimeError: `bus_unavailable`.
+        """
+        await self._bus.open(self._end_orphan)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse starts, let what runs finish for `timeout_s`, then end the rest as `worker_shutdown`."""
@@ -304,7 +323,8 @@ class SessionManager:
 
     @asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
-        """For `FastAPI(lifespan=sessions.lifespan)`: closes at the end."""
+        """For `FastAPI(lifespan=sessions.lifespan)`: opens, and closes at the end."""
+        await self.open()
         try:
             yield
         finally:

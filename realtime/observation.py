@@ -60,7 +60,7 @@ class Observation:
     def cursor(self) -> str:
         """The place it holds; the place before the first event while it holds none."""
         held = 0 if self.reset else self.seq
-        return f"{self.log.epoch}-{held}"
+        return self.log.cursor_at(held)
 
     @property
     def done(self) -> bool:

@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+# Between two attempts to end what nobody here observes.
+_AGAIN_S = 5.0
+
 
 class Presence:
     """Notices that everyone has left. One whom nobody ever observed is a batch job and is left alone."""
@@ -27,7 +30,12 @@ class Presence:
         self.close()
         self._observed = self._observed or observed
         if present == 0 and self._observed and self._grace_s is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._grace_s, self._abandoned)
+            self._timer = asyncio.get_running_loop().call_later(self._grace_s, self._given_up, self._grace_s)
+
+    def _given_up(self, grace_s: float) -> None:
+        """Ask for the end; again and again, for that is refused while somebody observes it elsewhere."""
+        self._timer = asyncio.get_running_loop().call_later(max(grace_s, _AGAIN_S), self._given_up, grace_s)
+        self._abandoned()
 
     def close(self) -> None:
         if self._timer is not None:

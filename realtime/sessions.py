@@ -42,7 +42,7 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Expired(msgspec.Struct, frozen=True):
-    code: Literal["timeout_first_event", "timeout_idle", "timeout_total", "worker_shutdown"]
+    code: Literal["timeout_first_event", "timeout_idle", "timeout_total", "worker_shutdown", "driver_lost"]
 
 
 class Session:
@@ -79,6 +79,8 @@ class Session:
         # From now on, not from the first step of `run`: a stop and an observer may both come before it.
         self.log.on_presence = self._presence.changed
         writer.on_stop(lambda by: self._interrupt(Stop(by)))
+        # What it would say cannot be written any more, and is not to be paid for.
+        writer.on_lost(lambda: self._interrupt(Expired("driver_lost")))
 
     async def run(self) -> Summary | None:
         """Drive the generation to its end.

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from realtime.server.settings import Settings
+from realtime.server.settings import SECRETS, Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 
@@ -34,9 +34,9 @@ def shown_type(kind: Any) -> str:
 
 def row(name: str, field: FieldInfo) -> str:
     """One line of the table."""
-    flag = "none" if name == "api_key" else f"`--{name.replace('_', '-')}`"
+    flag = "none" if name in SECRETS else f"`--{name.replace('_', '-')}`"
     default = "none" if field.default in (None, "") else f"`{field.default}`"
-    kind = "secret" if name == "api_key" else shown_type(field.annotation)
+    kind = "secret" if name in SECRETS else shown_type(field.annotation)
     return f"| {flag} | `REALTIME_{name.upper()}` | {kind} | {default} | {field.description} |"
 
 

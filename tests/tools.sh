@@ -1,16 +1,20 @@
 #!/bin/sh
-# Installs what the tests need beside Python packages: Chromium, Node 20.15 or newer, and aimock. Needs root only when
-# Chromium is missing; a Node that is missing or too old (Debian 12's own is 18) comes from its wheel into .venv.
+# Installs what the tests need beside Python packages: Chromium, redis-server, Node 20.15 or newer, and aimock. Needs root
+# only when one of the first two is missing; a Node that is missing or too old (Debian 12's own is 18) comes from its wheel into .venv.
 set -eu
 cd "$(dirname "$0")"
 PATH="$PWD/../.venv/bin:$PATH"
 
-if [ ! -x /usr/bin/chromium ]; then
+missing=""
+[ -x /usr/bin/chromium ] || missing="chromium fonts-dejavu-core fonts-noto-color-emoji"
+command -v redis-server >/dev/null || missing="$missing redis-server"
+if [ -n "$missing" ]; then
     sudo=""
     [ "$(id -u)" = 0 ] || sudo=sudo
     $sudo apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends \
-        chromium fonts-dejavu-core fonts-noto-color-emoji
+    # Unquoted: names of packages.
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing
 fi
 
 new_enough='const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 15) ? 0 : 1)'

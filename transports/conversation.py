@@ -35,7 +35,7 @@ def starting_log(logs: Sequence[EventLog], cursor: Cursor | None) -> tuple[Event
     active = next((log for log in reversed(logs) if log.finished is None), None)
     if cursor is None:
         return active, None
-    own = next((at for at, log in enumerate(logs) if log.epoch == cursor.epoch), None)
+    own = next((at for at, log in enumerate(logs) if cursor.epoch in log.branches), None)
     if own is None:
         return active, cursor
     if logs[own].finished is None or cursor.seq != logs[own].head:

@@ -174,7 +174,7 @@ class Pump:
         observation, codec = self._observation, self._codec
         log = observation.log
         head, entries = log.head, log.since(observation.seq)
-        frames = [codec.frame(log.epoch, entry) for entry in merge(entries)]
+        frames = [codec.frame(log.branches.at(entry.seq), entry) for entry in merge(entries)]
         observation.move(head)
         for group in _grouped(frames):
             await self._send_nonempty(codec.join(log.meta.generation, group))

@@ -9,7 +9,8 @@ from benchmarks.stamps import now_us, payload
 from realtime.prompt import Prompt
 from realtime.providers.generator import GeneratorProvider
 from realtime.server.app import Application
-from realtime.server.process import create_server, listen
+from realtime.server.listening import listen
+from realtime.server.process import create_server
 from realtime.server.settings import Settings
 
 

@@ -12,7 +12,8 @@ from realtime.policy import Deadlines
 from realtime.prompt import Prompt
 from realtime.providers.base import Ended, Take
 from realtime.server.app import Application
-from realtime.server.process import create_server, listen
+from realtime.server.listening import listen
+from realtime.server.process import create_server
 from realtime.server.settings import Settings
 
 

@@ -16,6 +16,10 @@ from ..log import EventLog, Meta
 SealResult = Literal["won", "closed", "fenced"]
 
 
+Orphaned = Callable[["Writer"], Awaitable[None]]
+"""Ends a log whose own writer is gone."""
+
+
 class Claim(msgspec.Struct, frozen=True):
     """What a start asks of the bus beside its log, decided in the same step.
 
@@ -39,12 +43,21 @@ class Writer(Protocol):
         ...
 
     @property
+    def written(self) -> tuple[int, int]:
+        """Events and bytes of payload that were handed over, whether they are visible yet or not."""
+        ...
+
+    @property
     def stop_requested(self) -> StoppedBy | None:
         """Who asked for a stop, as far as this process knows."""
         ...
 
     def on_stop(self, callback: Callable[[StoppedBy], None]) -> None:
         """Call `callback` when a stop is asked for; at once if it already was."""
+        ...
+
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when another has the log now, and nothing more can be written; at once if it already has."""
         ...
 
     def append(self, event: AnyEvent, *, more: bool = False) -> int:
@@ -90,6 +103,22 @@ class Page(msgspec.Struct, frozen=True):
 class Bus(Protocol):
     """Where logs live. Every method that names a log takes the tenant too: it is part of the key, not a check after."""
 
+    @property
+    def healthy(self) -> bool:
+        """Whether logs can be written and read at the moment, as far as it knows."""
+        ...
+
+    async def open(self, orphaned: Orphaned) -> None:
+        """Begin; called once, before anything else.
+
+        Args:
+            orphaned: Awaited with a writer of each log whose own has died, with its process.
+
+        Raises:
+            RealtimeError: `bus_unavailable`.
+        """
+        ...
+
     async def claimed(self, tenant: str, subject: str | None, claim: Claim) -> EventLog | None:
         """The log that an earlier start with the claim's idempotency key made; None when there is none.
 
@@ -99,10 +128,10 @@ class Bus(Protocol):
         ...
 
     async def create(self, meta: Meta, claim: Claim) -> Writer | EventLog:
-        """Create a log, or find the one that the claim's idempotency key already made.
+        """Create a log with its first event, or find the one that the claim's idempotency key already made.
 
         Returns:
-            A Writer for a new log; the existing EventLog for a repeat.
+            A Writer for a new log, which holds `started`; the existing EventLog for a repeat.
 
         Raises:
             RealtimeError: `conversation_busy` naming the active generation, `idempotency_mismatch`, `bus_*`.

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from ..cursor import encode_epoch
 from ..errors import RealtimeError
 from ..events import StoppedBy
-from ..log import EventLog, Meta
+from ..log import EventLog, Meta, started
 from ..warm import Warm
-from .base import Claim, Page
+from .base import Claim, Orphaned, Page
 from .memory_writer import MemoryWriter, Retention
 
 __all__ = ["MemoryBus", "Retention"]
@@ -54,6 +54,13 @@ class MemoryBus:
         self._conversations: dict[_Conversation, list[EventLog]] = {}
         self._created: dict[_Conversation, set[asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def healthy(self) -> bool:
+        return True
+
+    async def open(self, orphaned: Orphaned) -> None:
+        """Logs end with the process, and so do their writers: there are no orphans."""
 
     async def claimed(self, tenant: str, subject: str | None, claim: Claim) -> EventLog | None:
         self._expire()
@@ -100,7 +107,9 @@ class MemoryBus:
             for waiter in self._created.pop(name, ()):
                 if not waiter.done():
                     waiter.set_result(None)
-        return MemoryWriter(log, self._retention, self._note_end)
+        writer = MemoryWriter(log, self._retention, self._note_end)
+        writer.append(started(meta))
+        return writer
 
     async def find(self, tenant: str, generation: str) -> EventLog | None:
         self._expire()

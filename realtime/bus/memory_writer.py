@@ -39,10 +39,17 @@ class MemoryWriter:
         self._on_stop: Callable[[StoppedBy], None] | None = None
         self._born = time.monotonic()
 
+    @property
+    def written(self) -> tuple[int, int]:
+        return self.log.head, self.log.appended_bytes
+
     def on_stop(self, callback: Callable[[StoppedBy], None]) -> None:
         self._on_stop = callback
         if self.stop_requested is not None:
             callback(self.stop_requested)
+
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Nobody else can have it."""
 
     def request_stop(self, by: StoppedBy) -> None:
         """Note the first wish to stop and tell the session."""

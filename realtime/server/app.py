@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
+from realtime.bus.base import Bus
 from realtime.bus.memory import MemoryBus
 from realtime.errors import RealtimeError
 from realtime.manager import SessionManager
@@ -49,7 +50,7 @@ class Application:
         registry = CollectorRegistry()
         self.sessions = SessionManager(
             offers.catalogue,
-            bus=MemoryBus(settings.retention()),
+            bus=_bus(settings),
             policy=settings.policy(),
             hooks=(Metrics(registry), log_records),
         )
@@ -71,6 +72,15 @@ class Application:
         self.sources = offers.sources
         self.sessions.replace_catalogue(offers.catalogue)
         _logger.info("offering %s", ", ".join(offers.sources))
+
+
+def _bus(settings: Settings) -> Bus:
+    if settings.redis_url is None:
+        return MemoryBus(settings.retention())
+    # Its client takes a tenth of a second to import, and one process does without.
+    from realtime.bus.redis import RedisBus  # noqa: PLC0415
+
+    return RedisBus(settings.redis_url.get_secret_value(), settings.retention())
 
 
 def _build(service: Service, settings: Settings, registry: CollectorRegistry, *, playground: bool) -> FastAPI:

@@ -7,10 +7,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from .commands import register
-from .settings import Settings
-
-# A command line is visible to every user of the machine.
-_SECRET = "api_key"  # noqa: S105 - the name of a setting
+from .settings import SECRETS, Settings
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 register(cli)
@@ -36,7 +33,7 @@ def _with_flags() -> Any:
 
         run(flags)
 
-    flags = [_flag(name, field) for name, field in Settings.model_fields.items() if name != _SECRET]
+    flags = [_flag(name, field) for name, field in Settings.model_fields.items() if name not in SECRETS]
     serve.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]  # read by Typer, unknown to mypy
     return serve
 

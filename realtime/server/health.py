@@ -31,11 +31,17 @@ def create_health(service: Service, registry: CollectorRegistry) -> APIRouter:
         return {"status": "ok"}
 
     @router.head("/readyz", include_in_schema=False)
-    @router.get("/readyz", summary="New generations are taken; 503 while draining", responses={503: _DRAINING})
+    @router.get(
+        "/readyz",
+        summary="New generations are taken; 503 while draining, or while the bus is out of reach",
+        responses={503: _DRAINING},
+    )
     async def ready(response: Response) -> dict[str, str]:
         response.headers.update(_NO_STORE)
         if service.sessions.draining:
             raise RealtimeError("draining", retry_after_s=5)
+        if not service.sessions.healthy:
+            raise RealtimeError("bus_unavailable", retry_after_s=5)
         return {"status": "ready"}
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)

@@ -1,17 +1,22 @@
 """`realtime serve`: from flags to a running process, or one sentence that says why not."""
 
 import ipaddress
+import socket
 import sys
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from .app import Application
+from .listening import listen
 from .log_format import configure_logging
-from .process import create_server, listen
 from .settings import Settings
+from .workers import Workers
+
+# Connections that wait to be accepted; uvicorn's own figure.
+_BACKLOG = 2048
 
 _console = Console(stderr=True, highlight=False)
 
@@ -31,21 +36,35 @@ def serve(flags: dict[str, Any]) -> None:
     _refuse_unsafe(settings, key)
     configure_logging(settings.log_format, settings.log_level)
     try:
-        application = Application(settings)
-    except ValueError as error:
-        _fail(f"providers_file: {settings.providers_file}: {error}")
-    try:
         sock = listen(settings)
     except OSError as error:
         _fail(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.")
-    _greet(application, sock.getsockname()[:2])
-    server = create_server(application)
-    server.run(sockets=[sock])
+    if settings.workers == 1:
+        _work(settings, sock, greet=True)
+    else:
+        # Before the first of them begins, so that all have it.
+        sock.listen(_BACKLOG)
+        sys.exit(Workers(settings.workers, lambda number: _work(settings, sock, greet=number == 0)).run())
+
+
+def _work(settings: Settings, sock: socket.socket, *, greet: bool) -> None:
+    """Serve in this process."""
+    # The providers' SDKs take a second to import, and whoever only looks after workers does without.
+    from .app import Application  # noqa: PLC0415
+    from .process import create_server  # noqa: PLC0415
+
+    try:
+        application = Application(settings)
+    except ValueError as error:
+        _fail(f"providers_file: {settings.providers_file}: {error}")
+    if greet:
+        _greet(application.sources, sock.getsockname()[:2])
+    create_server(application).run(sockets=[sock])
 
 
 def _refuse_unsafe(settings: Settings, key: str | None) -> None:
-    if settings.workers > 1:
-        _fail("--workers above 1 needs a bus that spans processes; the memory bus is of one. Run one worker.")
+    if settings.workers > 1 and settings.redis_url is None:
+        _fail("--workers above 1 needs a bus that spans processes: set REALTIME_REDIS_URL, or run one worker.")
     if not _is_loopback(settings.host) and key is None and not settings.insecure:
         _fail(
             f"Listening on {settings.host} would let anyone spend your provider's money. "
@@ -60,9 +79,9 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _greet(application: Application, address: tuple[str, int]) -> None:
+def _greet(sources: Mapping[str, str], address: tuple[str, int]) -> None:
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    for alias, source in application.sources.items():
+    for alias, source in sources.items():
         _say(f"  provider [bold]{alias}[/bold]  {escape(source)}")
     _say(f"  listening on [bold]http://{escape(host)}:{address[1]}[/bold]  (API reference at /docs)")
 

@@ -19,6 +19,11 @@ from .service import HttpLimits
 _deadlines, _policy, _retention, _http = Deadlines(), Policy(), Retention(), HttpLimits()
 
 
+# A command line is visible to every user of the machine, so these are variables and no flags.
+SECRETS = frozenset({"api_key", "redis_url"})
+_REDIS_SCHEMES = ("redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://")
+
+
 class Settings(BaseSettings):
     """See the module; a field's description is the flag's help."""
 
@@ -38,6 +43,9 @@ class Settings(BaseSettings):
     # Providers; the keys are read from the providers' own variables too.
     providers_file: Path | None = Field(None, description="TOML file of providers; read again on SIGHUP")
     demo: bool | None = Field(None, description="Offer the demo provider; by default while no other was found")
+
+    # Where logs live.
+    redis_url: SecretStr | None = Field(None, description="Redis that all processes share; without it, this process")
 
     # What a connection may cost.
     body_bytes: int = Field(_http.body_bytes, ge=1024, description="Bytes of a request body")
@@ -77,6 +85,13 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(600.0, ge=0, description="Seconds for what runs to finish after SIGTERM")
     log_format: Literal["text", "json"] = Field("text", description="How log lines look")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(_REDIS_SCHEMES):
+            raise ValueError(f"It does not begin with {', '.join(_REDIS_SCHEMES)}.")
+        return url
 
     @field_validator("host")
     @classmethod

@@ -18,8 +18,9 @@ from typing import Any
 
 from realtime.hooks import Record
 from realtime.server.app import Application
+from realtime.server.listening import listen
 from realtime.server.log_format import configure_logging
-from realtime.server.process import create_server, listen
+from realtime.server.process import create_server
 from realtime.server.settings import Settings
 from tests.history.rows import Row, Settled, dump
 from tests.support.recording import Recording

@@ -13,12 +13,13 @@ from typer.testing import CliRunner, Result
 from realtime.bus.memory import Retention
 from realtime.policy import Policy
 from realtime.server import cli
+from realtime.server import process as process_module
 from realtime.server import serve as serve_module
 from realtime.server.app import Application
 from realtime.server.service import HttpLimits
-from realtime.server.settings import Settings, split_list
+from realtime.server.settings import SECRETS, Settings, split_list
 
-FLAGS = [name for name in Settings.model_fields if name != "api_key"]
+FLAGS = [name for name in Settings.model_fields if name not in SECRETS]
 
 # A value of every setting that is not its default, as one writes it and as it is understood.
 SAMPLES: dict[str, tuple[str, Any]] = {
@@ -76,7 +77,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Application]:
         applications.append(application)
         return Server()
 
-    monkeypatch.setattr(serve_module, "create_server", create)
+    monkeypatch.setattr(process_module, "create_server", create)
     monkeypatch.setattr(serve_module, "configure_logging", lambda *_: None)
     return applications
 
@@ -229,7 +230,14 @@ def test_loopback(serve: Callable[..., Result], host: str) -> None:
 
 def test_workers(serve: Callable[..., Result]) -> None:
     """A bus of one process cannot serve several."""
-    assert_refused(serve("--workers", "2"), "--workers", "memory")
+    assert_refused(serve("--workers", "2"), "--workers", "REALTIME_REDIS_URL")
+
+
+def test_a_redis_that_is_none(serve: Callable[..., Result]) -> None:
+    """An address of another kind is refused by what it begins with, and is not repeated."""
+    result = serve(REALTIME_REDIS_URL="http://user:sk-secret@127.0.0.1")
+    assert_refused(result, "redis_url", "redis://")
+    assert "sk-secret" not in result.output
 
 
 def test_key_file(serve: Callable[..., Result], built: list[Application], tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ class _RecordingWriter:
     def __init__(self, writer: Writer, rows: list[Row]) -> None:
         self._writer = writer
         self._rows = rows
+        for entry in writer.log.since(0):
+            self._note(entry.event)
 
     @property
     def log(self) -> EventLog:
@@ -77,6 +79,13 @@ class _RecordingWriter:
 
     def on_stop(self, callback: Callable[[StoppedBy], None]) -> None:
         self._writer.on_stop(callback)
+
+    @property
+    def written(self) -> tuple[int, int]:
+        return self._writer.written
+
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        self._writer.on_lost(callback)
 
     def append(self, event: AnyEvent, *, more: bool = False) -> int:
         seq = self._writer.append(event, more=more)

@@ -15,7 +15,8 @@ from realtime.manager import SessionManager
 from realtime.principal import ANONYMOUS
 from realtime.providers.base import Provider
 from realtime.server.app import Application
-from realtime.server.process import create_server, listen
+from realtime.server.listening import listen
+from realtime.server.process import create_server
 from realtime.server.settings import Settings
 
 

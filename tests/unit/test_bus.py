@@ -1,45 +1,82 @@
 """The contract of a bus, over every implementation, and what only the memory bus promises."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
 from realtime.bus.base import Bus, Claim, Writer
 from realtime.bus.memory import MemoryBus, Retention
+from realtime.bus.redis import RedisBus
 from realtime.errors import RealtimeError
 from realtime.events import Finished, StoppedBy, Text
 from realtime.log import EventLog, Meta, Retain
 
-from .logs import ATTEMPT, DONE, STARTED
+from ..support.redis_server import RedisServer
+from .logs import ATTEMPT, DONE
 
-MakeBus = Callable[[], Bus]
+_BEGAN_MS = int(time.time() * 1000)
+
+MakeBus = Callable[[], AbstractAsyncContextManager[Bus]]
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[Bus]:
+    yield MemoryBus()
+
+
+@asynccontextmanager
+async def over_redis() -> AsyncIterator[Bus]:
+    async with RedisServer() as server:
+        yield RedisBus(server.url)
+
 
 # Adding a bus to the contract is one line here.
-BUSES: dict[str, MakeBus] = {"memory": MemoryBus}
+BUSES: dict[str, MakeBus] = {"memory": memory, "redis": over_redis}
+
+
+async def no_orphan(writer: Writer) -> None:
+    """Nobody dies here."""
+    raise AssertionError(writer)
 
 
 @pytest.fixture(params=sorted(BUSES))
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     """One of each."""
-    made = BUSES[request.param]()
-    yield made
-    await made.close()
+    async with BUSES[request.param]() as made:
+        await made.open(no_orphan)
+        yield made
+        await made.close()
 
 
 def meta(
     number: int, *, tenant: str = "t", subject: str | None = None, name: str | None = None, retain: Retain = "all"
 ) -> Meta:
     """What the n-th log of a test is of."""
-    return Meta(f"{number:032x}", tenant, subject, "demo", "demo/default", number, conversation=name, retain=retain)
+    made_ms = _BEGAN_MS + number
+    return Meta(f"{number:032x}", tenant, subject, "demo", "demo/default", made_ms, conversation=name, retain=retain)
+
+
+def numbers(logs: Iterable[EventLog]) -> list[int]:
+    """The n of each."""
+    return [log.meta.created_ms - _BEGAN_MS for log in logs]
+
+
+async def visible(writer: Writer) -> None:
+    """Wait until all that was handed over can be read."""
+    async with asyncio.timeout(10):
+        while writer.log.head < writer.written[0]:
+            await writer.log.wait(writer.log.head)
 
 
 async def created(bus: Bus, what: Meta, claim: Claim | None = None) -> Writer:
     """A writer whose log holds `started` and `attempt`."""
     writer = await bus.create(what, claim or Claim())
     assert not isinstance(writer, EventLog)
-    writer.append(STARTED)
     writer.append(ATTEMPT)
+    await visible(writer)
     return writer
 
 
@@ -54,6 +91,7 @@ async def test_what_is_appended_is_found(bus: Bus) -> None:
     """A log is found by tenant and id, with everything that was appended."""
     writer = await created(bus, meta(1))
     assert writer.append(Text("a")) == 3
+    await visible(writer)
     log = await bus.find("t", meta(1).generation)
     assert log is not None
     assert [type(entry.event).__name__ for entry in log.since(0)] == ["Started", "Attempt", "Text"]
@@ -149,7 +187,7 @@ async def test_a_conversation_lists_its_logs(bus: Bus) -> None:
     await created(bus, meta(3, name="c", subject="another"))
     for subject, expected in (("s", [1, 2]), ("another", [3]), (None, [1, 2, 3])):
         logs = await bus.conversation("t", subject, "c")
-        assert [log.meta.created_ms for log in logs] == expected
+        assert numbers(logs) == expected
     assert not await bus.conversation("t", None, "unknown")
     assert not await bus.conversation("other", None, "c")
 
@@ -172,12 +210,12 @@ async def test_pages_are_newest_first_and_complete(bus: Bus) -> None:
     seen, before = list[int](), None
     while True:
         page = await bus.page("t", None, before, 3)
-        seen += [log.meta.created_ms for log in page.logs]
+        seen += numbers(page.logs)
         before = page.next
         if before is None:
             break
     assert seen == [6, 5, 4, 3, 2, 1, 0]
-    assert [log.meta.created_ms for log in (await bus.page("t", "s", None, 9)).logs] == [5, 3, 1]
+    assert numbers((await bus.page("t", "s", None, 9)).logs) == [5, 3, 1]
     assert not (await bus.page("other", None, None, 9)).logs
     with pytest.raises(RealtimeError) as caught:
         await bus.page("t", None, "f" * 32, 9)

@@ -72,7 +72,6 @@ async def make_writer(bus: MemoryBus | None = None) -> tuple[MemoryBus, Writer]:
     bus = bus or MemoryBus()
     writer = await bus.create(make_meta(), Claim())
     assert not isinstance(writer, EventLog)
-    writer.append(STARTED)
     return bus, writer
 
 
@@ -295,7 +294,6 @@ async def test_waiting_for_room_is_not_the_provider_s_silence() -> None:
     bus = MemoryBus(Retention(window_events=2))
     writer = await bus.create(make_meta(retain="window"), Claim())
     assert not isinstance(writer, EventLog)
-    writer.append(STARTED)
     writer.log.attach("slow", 0)
     said: Batch = [Text(word) for word in "abcdef"]
     running = Running(writer, ScriptedProvider(said, [Ended("stop")]), deadlines=Deadlines(idle_s=0.05))

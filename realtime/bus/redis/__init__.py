@@ -1,0 +1,5 @@
+"""The bus over Redis."""
+
+from .bus import RedisBus
+
+__all__ = ["RedisBus"]

@@ -1,0 +1,167 @@
+"""Carries what all writers of this process have to say, in one round trip after the other.
+
+The first event of a quiet time goes at once. While a round trip is under way, and a moment beyond, whatever comes is
+gathered: a hundred generations of fifty tokens a second are a few hundred round trips, and not five thousand.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from typing import Any
+
+from realtime.bus.memory_writer import Retention
+from realtime.errors import RealtimeError
+
+from .batches import encode_meta
+from .connections import Call, Connections, refused
+from .keys import LogKeys, log_keys
+from .scripts import APPEND, RESTORE
+from .writer import LEASE_S, RENEW_S, Piece, RedisWriter
+
+_logger = logging.getLogger("realtime")
+
+# From the beginning of one round trip to that of the next: what a token may wait for others.
+_GATHER_S = 0.0025
+# After a failure, each one longer.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+# What is told whole; of a larger batch the listeners are told that it is there.
+_TOLD_BYTES = 16 * 1024
+# A log that is not renewed for so long belongs to a process, and a deployment, that is gone.
+LIFE_S = 3600.0
+
+
+class RedisFlusher:
+    """See the module; runs from construction to `close`."""
+
+    def __init__(self, connections: Connections, retention: Retention) -> None:
+        self.reachable = True
+        self._connections = connections
+        self.retention = retention
+        self._writers: set[RedisWriter] = set()
+        self._dirty: set[RedisWriter] = set()
+        self._wake = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="redis flusher")
+
+    def add(self, writer: RedisWriter) -> None:
+        """Carry this one too, and renew its lease."""
+        self._writers.add(writer)
+
+    def dirty(self, writer: RedisWriter) -> None:
+        """See `Flusher`."""
+        self._dirty.add(writer)
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Carry no more."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        pause_s = _PAUSE_S
+        while True:
+            began = time.monotonic()
+            try:
+                await self._flush(began)
+            except RealtimeError:
+                # Nothing is lost: what was not acknowledged is still there, and is said again.
+                self.reachable = False
+                await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                continue
+            self.reachable, pause_s = True, _PAUSE_S
+            await asyncio.sleep(max(0.0, began + _GATHER_S - time.monotonic()))
+            if not self._dirty:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(RENEW_S / 4):
+                        await self._wake.wait()
+                except TimeoutError:
+                    self._dirty.update(self._writers)
+
+    async def _flush(self, now: float) -> None:
+        """One round trip; raises RealtimeError when its answer was not had."""
+        pieces = [(writer, piece) for writer in self._dirty if not writer.over and (piece := writer.piece(now))]
+        if not pieces:
+            self._dirty.clear()
+            self._writers = {writer for writer in self._writers if not writer.over}
+            return
+        self._dirty = set()
+        try:
+            answers = await self._connections.run_all(self._call(writer, piece) for writer, piece in pieces)
+            for (writer, piece), answer in zip(pieces, answers, strict=True):
+                await self._settle(writer, piece, answer, now)
+        except RealtimeError:
+            # What was done before is found to be there already.
+            self._dirty.update(writer for writer, _ in pieces)
+            raise
+
+    def _call(self, writer: RedisWriter, piece: Piece) -> Call:
+        meta = writer.log.meta
+        keys = log_keys(meta.tenant, meta.generation)
+        life_s = self.retention.ended_s if piece.final else LIFE_S
+        return (
+            APPEND,
+            (keys.log, keys.meta, keys.leases, keys.channel),
+            (
+                writer.fence,
+                piece.first,
+                piece.last,
+                piece.batch,
+                meta.generation,
+                keys.member,
+                int(LEASE_S * 1000) if piece.renews else "",
+                int(life_s * 1000),
+                "1" if piece.final else "",
+                self._connections.publish,
+                _TOLD_BYTES,
+                "" if piece.oldest is None else piece.oldest,
+            ),
+        )
+
+    async def _settle(self, writer: RedisWriter, piece: Piece, answer: Any, now: float) -> None:
+        fault = refused(answer)
+        if fault is not None:
+            self._dirty.add(writer)
+            writer.refuse(fault)
+            return
+        word, top, stop = answer[0].decode(), int(answer[1]), answer[2].decode()
+        if stop:
+            writer.request_stop(stop)
+        match word:
+            case "OK":
+                more = writer.acknowledge(piece, top, now)
+            case "GAP":
+                _logger.warning("redis: %s is at %d, not before %d", writer.log.meta.generation, top, piece.first)
+                writer.go_on_from(top)
+                more = True
+            case "LOST":
+                writer.go_on_from(await self._restore(writer))
+                more = True
+            case _:
+                writer.lose("fenced" if word == "FENCED" else "closed")
+                more = False
+        if more:
+            self._dirty.add(writer)
+
+    async def _restore(self, writer: RedisWriter) -> int:
+        """Make again what Redis has lost of a log; how far it is."""
+        meta, log = writer.log.meta, writer.log
+        keys: LogKeys = log_keys(meta.tenant, meta.generation)
+        _logger.warning("redis: %s was lost, and is written again", meta.generation)
+        answer = await self._connections.run(
+            RESTORE,
+            (keys.meta, keys.log, keys.leases),
+            (
+                writer.token,
+                encode_meta(meta),
+                writer.fence,
+                f"{log.branches.since}:{writer.fence}",
+                keys.member,
+                int(LEASE_S * 1000),
+                int(LIFE_S * 1000),
+            ),
+        )
+        if (fault := refused(answer)) is not None:
+            raise fault
+        return int(answer)

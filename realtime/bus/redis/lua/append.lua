@@ -1,0 +1,49 @@
+-- Append a batch where the log is, and nowhere else; or, without one, renew what keeps it.
+-- KEYS: log, meta, leases, channel
+-- ARGV: fence, first, last, batch, generation, member, lease ms ('' not to renew), life ms, final ('1'), publish command,
+--       most bytes to publish, oldest number to keep ('' for all)
+-- Answers: word, top, who asked for a stop
+local about = redis.call('HMGET', KEYS[2], 'fence', 'top', 'ended', 'stop')
+if not about[1] then
+  return {'LOST', 0, ''}
+end
+local fence, top, ended, stop = tonumber(about[1]), tonumber(about[2]), about[3], about[4] or ''
+if fence > tonumber(ARGV[1]) then
+  return {'FENCED', top, stop}
+end
+if ARGV[4] ~= '' then
+  local first, last = tonumber(ARGV[2]), tonumber(ARGV[3])
+  if ended then
+    -- Ours is there already when an answer was lost.
+    return {(ended == ARGV[1] and last == top) and 'OK' or 'CLOSED', top, stop}
+  end
+  if first == top + 1 then
+    local entry = ARGV[1] .. ' ' .. ARGV[4]
+    redis.call('XADD', KEYS[1], ARGV[3] .. '-0', 'b', entry)
+    redis.call('HSET', KEYS[2], 'top', ARGV[3], 'fence', ARGV[1])
+    if #entry > tonumber(ARGV[11]) then
+      entry = ARGV[3]
+    end
+    redis.call(ARGV[10], KEYS[4], ARGV[5] .. entry)
+    top = last
+    if ARGV[12] ~= '' then
+      redis.call('XTRIM', KEYS[1], 'MINID', ARGV[12] .. '-0')
+    end
+  elseif last ~= top then
+    return {'GAP', top, stop}
+  end
+elseif ended then
+  return {'CLOSED', top, stop}
+end
+if ARGV[9] == '1' then
+  redis.call('HSET', KEYS[2], 'ended', ARGV[1])
+  redis.call('ZREM', KEYS[3], ARGV[6])
+elseif ARGV[7] ~= '' then
+  local time = redis.call('TIME')
+  redis.call('ZADD', KEYS[3], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7], ARGV[6])
+end
+if ARGV[9] == '1' or ARGV[7] ~= '' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[8])
+  redis.call('PEXPIRE', KEYS[2], ARGV[8])
+end
+return {'OK', top, stop}

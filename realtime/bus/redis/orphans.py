@@ -1,0 +1,89 @@
+"""Taking over a log whose writer is gone, to end it: nothing is asked again, for that would be another answer, paid
+for twice."""
+
+import logging
+import random
+import time
+
+from realtime.bus.base import Orphaned
+from realtime.tasks import TaskRegistry
+
+from .connections import Connections, refused
+from .flusher import LIFE_S, RedisFlusher
+from .keys import lane_of, log_keys, of_member
+from .lanes import Lanes
+from .scripts import TAKE_OVER
+from .shelf import Shelf
+from .shown import Shown, fill, load
+from .writer import LEASE_S, RedisWriter, epoch_of
+
+_logger = logging.getLogger("realtime")
+
+
+class Orphans:
+    """See the module."""
+
+    def __init__(
+        self, connections: Connections, lanes: Lanes, shelf: Shelf, flusher: RedisFlusher, orphaned: Orphaned
+    ) -> None:
+        self._connections = connections
+        self._lanes = lanes
+        self._shelf = shelf
+        self._flusher = flusher
+        self._orphaned = orphaned
+        self._tasks = TaskRegistry()
+
+    async def take_over(self, member: str) -> None:
+        """Become its writer, if it still has none, and have it ended.
+
+        Raises:
+            RealtimeError: `bus_unavailable`.
+        """
+        tenant, generation = of_member(member)
+        keys = log_keys(tenant, generation)
+        answer = await self._connections.run(
+            TAKE_OVER,
+            (keys.meta, keys.leases),
+            (member, random.randrange(1000), int(LEASE_S * 1000), int(LIFE_S * 1000)),  # noqa: S311 - as at the creation
+        )
+        if (fault := refused(answer)) is not None:
+            raise fault
+        if answer is None:
+            return
+        _logger.warning("redis: %s has lost its writer, and is ended here", generation)
+        fence, stop = int(answer[0]), answer[4].decode()
+        shown = await self._held_or_loaded(tenant, generation, fence, int(answer[3]))
+        if shown is None or shown.log.finished is not None:
+            return
+        writer = self._writer(shown, fence, stop or None)
+        self._shelf.hold(shown, writer)
+        self._flusher.add(writer)
+        self._tasks.spawn(self._end(writer), f"end {generation}")
+
+    async def _end(self, writer: RedisWriter) -> None:
+        await self._orphaned(writer)
+
+    async def _held_or_loaded(self, tenant: str, generation: str, fence: int, top: int) -> Shown | None:
+        """The log up to its last event, under the new epoch from there on."""
+        held = self._shelf.get(tenant, generation)
+        if held is not None and held.log.head <= top and not held.gone:
+            held.tell(top)
+            await fill(self._connections, held)
+            if epoch_of(fence) not in held.log.branches:
+                held.log.branches.begin(epoch_of(fence), top)
+            return held
+        if held is not None:
+            # More of it was shown than was kept.
+            held.gone = True
+            self._shelf.let_go(held)
+        await self._lanes.join(lane_of(generation))
+        shown = await load(self._connections, tenant, generation)
+        if shown is None or shown.log.finished is not None:
+            await self._lanes.leave(lane_of(generation))
+        return shown
+
+    def _writer(self, shown: Shown, fence: int, stop: str | None) -> RedisWriter:
+        meta = shown.log.meta
+        born = time.monotonic() - (time.time() - meta.created_ms / 1000)
+        token = str(fence)
+        return RedisWriter(shown.log, fence, self._flusher, self._flusher.retention, born=born, token=token, stop=stop)  # type: ignore[arg-type]

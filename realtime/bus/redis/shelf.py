@@ -1,0 +1,171 @@
+"""The logs that this process holds: those it drives, and those that somebody reads here."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+from realtime.errors import RealtimeError
+from realtime.events import StoppedBy
+from realtime.log import EventLog
+from realtime.tasks import TaskRegistry
+
+from .connections import Connections
+from .keys import lane_of
+from .lanes import Lanes
+from .messages import Seen, Stop, Told, seen
+from .shown import Shown, fill, load
+from .watch import presence
+from .writer import RedisWriter
+
+_logger = logging.getLogger("realtime")
+
+_Name = tuple[str, str]
+
+
+class Shelf:
+    """See the module. Whatever is held and has not ended is listened for."""
+
+    def __init__(self, connections: Connections, lanes: Lanes, worker: str, tasks: TaskRegistry) -> None:
+        self._connections = connections
+        self._lanes = lanes
+        self._worker = worker
+        self._tasks = tasks
+        self._held: dict[_Name, Shown] = {}
+        # By generation alone, which is what messages name.
+        self._told: dict[str, Shown] = {}
+        self._finding: dict[_Name, asyncio.Task[EventLog | None]] = {}
+
+    def __iter__(self) -> Iterator[Shown]:
+        return iter(list(self._held.values()))
+
+    def get(self, tenant: str, generation: str) -> Shown | None:
+        """The log, if it is held."""
+        return self._held.get((tenant, generation))
+
+    async def find(self, tenant: str, generation: str) -> EventLog | None:
+        """The log, held from now on; raises `bus_unavailable`."""
+        name = (tenant, generation)
+        shown = self._held.get(name)
+        if shown is not None and not shown.gone:
+            shown.touch()
+            return shown.log
+        finding = self._finding.get(name)
+        if finding is None:
+            finding = self._finding[name] = asyncio.ensure_future(self._find(tenant, generation))
+            finding.add_done_callback(partial(self._found, name))
+        # Whoever gives up does not take it from the others who want the same.
+        return await asyncio.shield(finding)
+
+    def _found(self, name: _Name, finding: "asyncio.Task[EventLog | None]") -> None:
+        del self._finding[name]
+        if not finding.cancelled():
+            # All who wanted it may have left.
+            finding.exception()
+
+    async def _find(self, tenant: str, generation: str) -> EventLog | None:
+        await self._lanes.join(lane_of(generation))
+        shown = None
+        try:
+            shown = await load(self._connections, tenant, generation)
+            if shown is not None and shown.log.finished is None:
+                self.hold(shown)
+                # What was told while it was being read was told to nobody.
+                await fill(self._connections, shown)
+        finally:
+            if shown is None or not shown.joined:
+                await self._lanes.leave(lane_of(generation))
+        if shown is None:
+            return None
+        if not shown.joined:
+            self._keep(shown)
+        return shown.log
+
+    def hold(self, shown: Shown, writer: RedisWriter | None = None) -> None:
+        """Hold a log that goes on, whose lane was joined for it; or drive one that is held."""
+        shown.joined = True
+        shown.writer = writer
+        if writer is None:
+            shown.log.on_presence = partial(self._say_presence, shown)
+        self._keep(shown)
+
+    def _keep(self, shown: Shown) -> None:
+        meta = shown.log.meta
+        self._held[meta.tenant, meta.generation] = self._told[meta.generation] = shown
+
+    def let_go(self, shown: Shown) -> None:
+        """Hold it no longer; if it is not what it was, whoever reads it is asked to come again."""
+        meta = shown.log.meta
+        if self._held.get((meta.tenant, meta.generation)) is shown:
+            del self._held[meta.tenant, meta.generation], self._told[meta.generation]
+        self.rest(shown)
+        if shown.gone:
+            shown.log.on_presence = None
+            shown.log.send_away()
+
+    def rest(self, shown: Shown) -> None:
+        """Listen for it no longer."""
+        if shown.joined:
+            shown.joined = False
+            generation = shown.log.meta.generation
+            self._tasks.spawn(self._lanes.leave(lane_of(generation)), f"leave {generation}")
+
+    # What is told of them.
+
+    def hear(self, message: Told | Stop | Seen) -> None:
+        """Take what a message says of a log, if that is held."""
+        shown = self._told.get(message.generation)
+        if shown is None:
+            return
+        match message:
+            case Stop(_, by):
+                self.note_stop(shown, by)
+            case Seen(_, worker, present):
+                if worker != self._worker and shown.writer is not None:
+                    shown.writer.note_elsewhere(present=present)
+            case Told(_, written, top) if not shown.driven:
+                if written is not None:
+                    shown.take(written)
+                shown.tell(top)
+                self.settle(shown)
+
+    def note_stop(self, shown: Shown, by: StoppedBy) -> None:
+        """A stop is wanted."""
+        if shown.driven and shown.writer is not None:
+            shown.writer.request_stop(by)
+        elif shown.log.finished is None:
+            shown.log.stopping = True
+
+    def settle(self, shown: Shown) -> None:
+        """Do what its state asks for."""
+        if shown.gone:
+            self.let_go(shown)
+        elif shown.behind and (shown.filling is None or shown.filling.done()):
+            # Once, for however many messages say so.
+            shown.filling = self._tasks.spawn(self._catch_up(shown), f"fill {shown.log.meta.generation}")
+        elif shown.log.finished is not None:
+            self.rest(shown)
+
+    async def _catch_up(self, shown: Shown) -> None:
+        try:
+            await fill(self._connections, shown)
+        except RealtimeError as error:
+            _logger.warning("redis: %s is behind, %s", shown.log.meta.generation, error.code)
+            return
+        if not shown.behind:
+            self.settle(shown)
+
+    async def look_again(self) -> None:
+        """Messages may have been missed: compare all that goes on."""
+        for shown in self:
+            if not shown.driven and shown.log.finished is None:
+                shown.tell(shown.log.head + 1)
+                self.settle(shown)
+
+    def _say_presence(self, shown: Shown, present: int, observed: bool) -> None:  # noqa: ARG002, FBT001 - a callback
+        if shown.driven or shown.log.finished is not None:
+            return
+        generation = shown.log.meta.generation
+        message = seen(generation, self._worker, "here" if present else "gone")
+        call = presence(shown.log, self._worker, here=present > 0, message=message, publish=self._connections.publish)
+        self._tasks.spawn(self._connections.tell([call]), f"presence {generation}")

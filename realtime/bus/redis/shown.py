@@ -1,0 +1,154 @@
+"""Logs that another process writes, as far as somebody reads them here."""
+
+import asyncio
+from typing import Any
+
+from realtime.log import EventLog, Meta
+
+from .batches import Written, decode_meta, decode_written
+from .connections import Connections, refused
+from .keys import log_keys
+from .writer import RedisWriter, epoch_of
+
+# Entries of one range read; a log of a million events is not one answer.
+_RANGE = 1000
+
+
+class Shown:
+    """One log, kept up with what its writer tells and what Redis has.
+
+    Attributes:
+        log: What observers read.
+        writer: Of this process, where it is the one that writes it, or was.
+        joined: The lane is listened to for it.
+        filling: The read that is under way; whoever else wants one has it.
+        gone: The log is not kept any more, or what was shown of it is not what it is.
+    """
+
+    __slots__ = ("_touched", "_wanted", "filling", "gone", "joined", "log", "writer")
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self.writer: RedisWriter | None = None
+        self.joined = self.gone = False
+        self.filling: asyncio.Task[None] | None = None
+        self._wanted = 0
+        self._touched = asyncio.get_running_loop().time()
+
+    @property
+    def driven(self) -> bool:
+        """This process writes it."""
+        return self.writer is not None and not self.writer.over
+
+    def touch(self) -> None:
+        """Somebody was told of it, and may read it in a moment."""
+        self._touched = asyncio.get_running_loop().time()
+
+    def idle_since(self, now: float) -> float:
+        """When it was last of use."""
+        if self.log.observers or self.driven:
+            self._touched = now
+        return self._touched
+
+    @property
+    def behind(self) -> bool:
+        """Whether something is known to be missing."""
+        return self.log.finished is None and self._wanted > self.log.head
+
+    def tell(self, top: int) -> None:
+        """It reaches to that number."""
+        self._wanted = max(self._wanted, top)
+
+    def take(self, written: Written) -> None:
+        """Some of its events; what is here already is passed by, and what cannot be joined to it is only noted."""
+        log, batch = self.log, written.batch
+        self.tell(written.last)
+        if batch.first > log.head + 1 or log.finished is not None:
+            return
+        epoch = epoch_of(written.fence)
+        if epoch not in log.branches:
+            if batch.first <= log.head:
+                # What was shown past that number was lost, and others have its place.
+                self.gone = True
+                return
+            log.branches.begin(epoch, batch.first - 1)
+        elif epoch != log.branches.at(batch.first):
+            # A writer who does not know yet that it was replaced; Redis has refused it.
+            return
+        for at, event in batch.events[log.head + 1 - batch.first :]:
+            log.append(event, at, more=True)
+        log.show()
+
+
+async def load(connections: Connections, tenant: str, generation: str) -> Shown | None:
+    """A log as it is in Redis; None when there is none.
+
+    Raises:
+        RealtimeError: `bus_unavailable`.
+    """
+    keys = log_keys(tenant, generation)
+    (about,) = await connections.all([("HMGET", keys.meta, "about", "branches", "top", "stop")])
+    if (fault := refused(about)) is not None:
+        raise fault
+    if about[0] is None:
+        return None
+    log = new_log(decode_meta(about[0]), about[1].decode())
+    shown = Shown(log)
+    shown.tell(int(about[2]))
+    await fill(connections, shown)
+    log.stopping = bool(about[3]) and log.finished is None
+    return shown
+
+
+async def load_end(connections: Connections, tenant: str, generation: str) -> EventLog | None:
+    """A log of which only the last batch is here, for whoever wants to know how it stands; raises as `load`."""
+    keys = log_keys(tenant, generation)
+    about, entries = await connections.all(
+        [("HMGET", keys.meta, "about", "branches", "top", "stop"), ("XREVRANGE", keys.log, "+", "-", "COUNT", 1)]
+    )
+    for answer in (about, entries):
+        if (fault := refused(answer)) is not None:
+            raise fault
+    if about[0] is None or not entries:
+        return None
+    log = new_log(decode_meta(about[0]), about[1].decode())
+    _join(Shown(log), decode_written(_data(entries[0][1])))
+    log.stopping = bool(about[3]) and log.finished is None
+    return log
+
+
+def new_log(meta: Meta, branches: str) -> EventLog:
+    """An empty log with these branches, as `create.lua` and `take_over.lua` write them."""
+    first, *later = (part.partition(":") for part in branches.split(","))
+    log = EventLog(meta, epoch_of(int(first[2])), limit_bytes=None)
+    for since, _, fence in later:
+        log.branches.begin(epoch_of(int(fence)), int(since))
+    return log
+
+
+async def fill(connections: Connections, shown: Shown) -> None:
+    """Read what it does not have yet; raises as `load`."""
+    log = shown.log
+    keys = log_keys(log.meta.tenant, log.meta.generation)
+    while not shown.gone:
+        (entries,) = await connections.all([("XRANGE", keys.log, f"({log.head}-0", "+", "COUNT", _RANGE)])
+        if (fault := refused(entries)) is not None:
+            raise fault
+        for _, fields in entries:
+            _join(shown, decode_written(_data(fields)))
+        if len(entries) < _RANGE:
+            return
+
+
+def _join(shown: Shown, written: Written) -> None:
+    log, first = shown.log, written.batch.first
+    if first > log.head + 1 and log.head == log.trimmed:
+        # A windowed log begins where its window does.
+        log.begin_at(first)
+    shown.take(written)
+
+
+def _data(fields: Any) -> bytes:
+    """The one field of an entry; a map in RESP3 from some versions on, else a list."""
+    value: bytes = fields[b"b"] if isinstance(fields, dict) else fields[1]
+    return value

@@ -1,0 +1,83 @@
+"""Finds logs whose writer is gone, and takes them over.
+
+A clock that jumps, or a Redis that stood still, must not make orphans of all that lives: a log is one only when this
+process itself has seen its lease run out, and a renewal later still.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from realtime.errors import RealtimeError
+
+from .connections import Connections, refused
+from .keys import LANES, leases
+from .writer import RENEW_S
+
+_logger = logging.getLogger("realtime")
+
+SWEEP_S = 1.5
+# At once; those that many dead drivers leave behind are shared by whoever sweeps.
+_AT_ONCE = 100
+
+
+class Sweep:
+    """See the module; runs from construction to `close`.
+
+    Args:
+        orphaned: Awaited with each orphan, as `leases` names it.
+    """
+
+    def __init__(self, connections: Connections, orphaned: Callable[[str], Awaitable[None]]) -> None:
+        self._connections = connections
+        self._orphaned = orphaned
+        self._seen: dict[str, tuple[float, float]] = {}
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="redis sweep")
+
+    async def close(self) -> None:
+        """Sweep no more."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(random.uniform(0.8, 1.2) * SWEEP_S)  # noqa: S311
+            try:
+                orphans = await self.look(asyncio.get_running_loop().time())
+            except RealtimeError:
+                # What was seen before the silence says nothing of what is now.
+                self._seen.clear()
+                continue
+            for member in orphans:
+                try:
+                    await self._orphaned(member)
+                except RealtimeError as error:
+                    _logger.warning("redis: an orphan is left for the next sweep, %s", error.code)
+
+    async def look(self, now: float) -> list[str]:
+        """One sweep: who has been without a lease since an earlier one."""
+        (clock,) = await self._connections.all([("TIME",)])
+        if (fault := refused(clock)) is not None:
+            raise fault
+        limit = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        answers = await self._connections.all(
+            ("ZRANGEBYSCORE", leases(lane), "-inf", limit, "WITHSCORES", "LIMIT", 0, _AT_ONCE) for lane in range(LANES)
+        )
+        seen: dict[str, tuple[float, float]] = {}
+        for answer in answers:
+            if (fault := refused(answer)) is not None:
+                raise fault
+            for member, score in _scored(answer):
+                first, until = self._seen.get(member, (now, score))
+                seen[member] = (first, until) if until == score else (now, score)
+        self._seen = seen
+        return [member for member, (first, _) in seen.items() if now - first >= RENEW_S]
+
+
+def _scored(answer: list[object]) -> list[tuple[str, float]]:
+    """Members and scores; pairs in RESP3, one after the other in RESP2."""
+    if answer and isinstance(answer[0], list | tuple):
+        return [(one[0].decode(), float(one[1])) for one in answer]  # type: ignore[index]
+    flat = iter(answer)
+    return [(member.decode(), float(score)) for member, score in zip(flat, flat, strict=True)]  # type: ignore[attr-defined, arg-type]

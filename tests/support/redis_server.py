@@ -1,0 +1,92 @@
+"""A redis-server of a test's own, on a free port, that can be stopped, killed and started again."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis.asyncio as aioredis
+
+_STARTS_S = 20.0
+_LOOK_S = 0.01
+
+
+class RedisServer:
+    """Runs while its block does.
+
+    Args:
+        options: Of its command line, beside those that keep it quiet and to itself.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        self.port = _free_port()
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """As `REALTIME_REDIS_URL` takes it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def __aenter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="realtime-redis-"))
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def start(self) -> None:
+        """Start it, again after a `kill`; what it had kept it reads."""
+        self._process = await asyncio.create_subprocess_exec(
+            "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder),
+            *self._options, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        client = self.client()
+        try:
+            async with asyncio.timeout(_STARTS_S):
+                while not await _answers(client):  # noqa: ASYNC110 - another process has no event to wait for
+                    await asyncio.sleep(_LOOK_S)
+        finally:
+            await client.aclose()
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    def pause(self) -> None:
+        """Stand still, with every connection open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self) -> "aioredis.Redis":
+        """A client of its own, for a test to look by."""
+        return aioredis.Redis(host="127.0.0.1", port=self.port)
+
+
+async def _answers(client: "aioredis.Redis") -> bool:
+    try:
+        return bool(await client.ping())
+    except (aioredis.RedisError, OSError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
