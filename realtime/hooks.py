@@ -56,6 +56,18 @@ class GenerationEnded(msgspec.Struct, frozen=True):
     summary: Summary
 
 
+class GenerationTakenOver(msgspec.Struct, frozen=True):
+    """The process that drove it has gone, and this one ends it: `GenerationEnded` follows here."""
+
+    meta: Meta
+
+
+class GenerationLost(msgspec.Struct, frozen=True):
+    """Another process has taken it over, or ended it: no `GenerationEnded` follows here."""
+
+    meta: Meta
+
+
 class ObservationStarted(msgspec.Struct, frozen=True):
     meta: Meta
     wire: Wire
@@ -77,6 +89,8 @@ Record = (
     | FirstEvent
     | StopRequested
     | GenerationEnded
+    | GenerationTakenOver
+    | GenerationLost
     | ObservationStarted
     | ObservationEnded
 )

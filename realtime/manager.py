@@ -18,7 +18,16 @@ from .catalogue import Catalogue
 from .cursor import Cursor
 from .errors import RealtimeError
 from .events import State, StoppedBy, Summary
-from .hooks import GenerationEnded, GenerationStarted, Hook, Hooks, StopRequested, Wire
+from .hooks import (
+    GenerationEnded,
+    GenerationLost,
+    GenerationStarted,
+    GenerationTakenOver,
+    Hook,
+    Hooks,
+    StopRequested,
+    Wire,
+)
 from .log import EventLog, Meta
 from .message import Message, assemble
 from .observation import Observation
@@ -268,7 +277,9 @@ class SessionManager:
         finally:
             catalogue.end()
             self._sessions.pop(session.log.meta.generation, None)
-        if summary is not None:
+        if summary is None:
+            self._hooks(GenerationLost(session.log.meta))
+        else:
             self.tasks.spawn(self._settle(summary, session.log), f"settle {summary.generation}")
 
     async def _settle(self, summary: Summary, log: EventLog) -> None:
@@ -278,9 +289,12 @@ class SessionManager:
 
     async def _end_orphan(self, writer: Writer) -> None:
         """End what another process has left behind; what is settled is settled by whoever ended it."""
+        self._hooks(GenerationTakenOver(writer.log.meta))
         finished = orphan_end(writer.log, writer.stop_requested)
         if await writer.seal(finished) == "won":
             await self._settle(orphan_summary(writer.log, finished), writer.log)
+        else:
+            self._hooks(GenerationLost(writer.log.meta))
 
     def _ask_stop(self, meta: Meta, by: StoppedBy) -> None:
         """Stop through the bus, as anyone else would: it is the bus that makes a stop durable."""

@@ -11,7 +11,9 @@ from .hooks import (
     AttemptEnded,
     FirstEvent,
     GenerationEnded,
+    GenerationLost,
     GenerationStarted,
+    GenerationTakenOver,
     ObservationEnded,
     ObservationStarted,
     Record,
@@ -92,8 +94,10 @@ class Metrics:
 
     def __call__(self, record: Record, /) -> None:
         match record:
-            case GenerationStarted():
+            case GenerationStarted() | GenerationTakenOver():
                 self._live.inc()
+            case GenerationLost():
+                self._live.dec()
             case FirstEvent(meta, after_ms):
                 self._first.labels(*self._label(meta)).observe(after_ms / 1000)
             case AttemptEnded(_, provider, deployment, model, code, unknown):

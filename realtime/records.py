@@ -5,7 +5,17 @@ from typing import Any
 
 import msgspec
 
-from .hooks import AttemptEnded, FirstEvent, GenerationEnded, GenerationStarted, ObservationEnded, Record, StopRequested
+from .hooks import (
+    AttemptEnded,
+    FirstEvent,
+    GenerationEnded,
+    GenerationLost,
+    GenerationStarted,
+    GenerationTakenOver,
+    ObservationEnded,
+    Record,
+    StopRequested,
+)
 
 _logger = logging.getLogger("realtime")
 
@@ -15,6 +25,10 @@ def log_records(record: Record, /) -> None:
     match record:
         case GenerationStarted(meta):
             _info("started", generation=meta.generation, model=meta.model, conversation=meta.conversation)
+        case GenerationTakenOver(meta):
+            _log(logging.WARNING, "taken over", generation=meta.generation, model=meta.model)
+        case GenerationLost(meta):
+            _log(logging.WARNING, "lost to another process", generation=meta.generation, model=meta.model)
         case FirstEvent(meta, after_ms):
             _info("first event", generation=meta.generation, model=meta.model, after_ms=after_ms)
         case AttemptEnded(meta, provider, deployment, model, str(code)):

@@ -20,11 +20,14 @@ class RedisServer:
 
     Args:
         options: Of its command line, beside those that keep it quiet and to itself.
+        tls: Listen on `tls_port` too.
+        sentinel_of: Be a Sentinel that knows the one at this port as `main`, and no server.
     """
 
-    def __init__(self, *options: str) -> None:
-        self._options = options
-        self.port = _free_port()
+    def __init__(self, *options: str, tls: bool = False, sentinel_of: int | None = None) -> None:
+        self.port, self.tls_port = _free_port(), _free_port()
+        self._options = (*options, "--tls-port", str(self.tls_port)) if tls else options
+        self._sentinel_of = sentinel_of
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -45,8 +48,14 @@ class RedisServer:
 
     async def start(self) -> None:
         """Start it, again after a `kill`; what it had kept it reads."""
+        begin = ["redis-server"]
+        if self._sentinel_of is not None:
+            # A Sentinel wants a file that it can write.
+            config = self._folder / "sentinel.conf"
+            config.write_text(f"sentinel monitor main 127.0.0.1 {self._sentinel_of} 1\n")
+            begin += [str(config), "--sentinel"]
         self._process = await asyncio.create_subprocess_exec(
-            "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder),
+            *begin, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder),
             *self._options, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         client = self.client()

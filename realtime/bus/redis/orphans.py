@@ -1,7 +1,6 @@
 """Taking over a log whose writer is gone, to end it: nothing is asked again, for that would be another answer, paid
 for twice."""
 
-import logging
 import random
 import time
 
@@ -16,8 +15,6 @@ from .scripts import TAKE_OVER
 from .shelf import Shelf
 from .shown import Shown, fill, load
 from .writer import LEASE_S, RedisWriter, epoch_of
-
-_logger = logging.getLogger("realtime")
 
 
 class Orphans:
@@ -50,7 +47,6 @@ class Orphans:
             raise fault
         if answer is None:
             return
-        _logger.warning("redis: %s has lost its writer, and is ended here", generation)
         fence, stop = int(answer[0]), answer[4].decode()
         shown = await self._held_or_loaded(tenant, generation, fence, int(answer[3]))
         if shown is None or shown.log.finished is not None:

@@ -1,0 +1,88 @@
+"""The ways to a Redis: with no more rights than are documented, by TLS, by Sentinel."""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from realtime.bus.base import Claim, Writer
+from realtime.bus.redis import RedisBus
+from realtime.errors import RealtimeError
+from realtime.events import Text
+from realtime.log import EventLog
+
+from ..support.redis_server import RedisServer
+from .test_bus import created, meta, no_orphan, visible
+
+
+@asynccontextmanager
+async def two_buses(url: str) -> AsyncIterator[tuple[RedisBus, RedisBus]]:
+    """Two processes' worth."""
+    one, other = RedisBus(url), RedisBus(url)
+    async with AsyncExitStack() as stack:
+        for bus in (one, other):
+            await bus.open(no_orphan)
+            stack.push_async_callback(bus.close)
+        yield one, other
+
+
+async def assert_shared(url: str) -> None:
+    """What one writes the other reads as it is written, and what the other stops the one hears."""
+    async with two_buses(url) as (one, other):
+        writer: Writer = await created(one, meta(1, name="talk"), Claim("key", b"body"))
+        stopped = asyncio.Event()
+        writer.on_stop(lambda _: stopped.set())
+        log = await other.find("t", meta(1).generation)
+        assert log is not None
+        writer.append(Text("a"))
+        await visible(writer)
+        async with asyncio.timeout(10):
+            await log.wait(2)
+            assert log.since(2)[0].event == Text("a")
+            await other.stop("t", meta(1).generation, "owner")
+            await stopped.wait()
+        assert isinstance(await other.create(meta(2, name="talk"), Claim("key", b"body")), EventLog)
+        assert [found.meta.generation for found in (await other.page("t", None, None, 9)).logs] == [meta(1).generation]
+
+
+async def test_no_more_rights_than_are_documented() -> None:
+    """The user of the documentation may do all that is done, and touch nothing else."""
+    page = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    shown = re.search(r"ACL SETUSER realtime on >… (.*?)```", page, re.DOTALL)
+    assert shown is not None
+    async with RedisServer() as server:
+        client = server.client()
+        await client.execute_command("ACL", "SETUSER", "realtime", "on", ">secret", *shown[1].split())  # type: ignore[no-untyped-call]
+        await assert_shared(f"redis://realtime:secret@127.0.0.1:{server.port}/0")
+        log = await client.acl_log()
+        await client.aclose()
+    assert log == []
+
+
+async def test_by_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that is trusted will do, and one that is not is refused."""
+    authority, folder = trustme.CA(), Path(tempfile.mkdtemp())
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    pem = str(folder / "server.pem")
+    tls = ("--tls-cert-file", pem, "--tls-key-file", pem, "--tls-ca-cert-file", str(folder / "ca.pem"))
+    async with RedisServer(*tls, "--tls-auth-clients", "no", tls=True) as server:
+        await assert_shared(f"rediss://127.0.0.1:{server.tls_port}/0?ssl_ca_certs={folder / 'ca.pem'}")
+        monkeypatch.setattr("realtime.bus.redis.lanes.CALL_S", 0.5)
+        stranger = RedisBus(f"rediss://127.0.0.1:{server.tls_port}/0")
+        with pytest.raises(RealtimeError) as caught:
+            await stranger.open(no_orphan)
+        assert caught.value.code == "bus_unavailable"
+        await stranger.close()
+
+
+async def test_by_sentinel() -> None:
+    """Whoever is the master is asked for."""
+    async with RedisServer() as server, RedisServer(sentinel_of=server.port) as sentinel:
+        await assert_shared(f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0")
