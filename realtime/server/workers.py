@@ -4,6 +4,7 @@ They are forked before anything is imported that has threads or connections. Who
 soon as it is started is replaced ever more slowly, so that a mistake in a setting is no storm of processes.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ _logger = logging.getLogger("realtime")
 # A process that lives for this long has started well.
 _WELL_S = 5.0
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+_PR_SET_PDEATHSIG = 1
 
 
 class Workers:
@@ -59,6 +61,7 @@ class Workers:
             return
         for caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(caught, signal.SIG_DFL)
+        _end_with_parent()
         try:
             self._work(number)
         except SystemExit as error:
@@ -83,3 +86,11 @@ class Workers:
         self._ending = self._ending or caught != signal.SIGHUP
         for pid in tuple(self._running):
             os.kill(pid, caught)
+
+
+def _end_with_parent() -> None:
+    """Drain when whoever looks after this process is killed: nobody would tell it to any more. Where Linux is not, it
+    serves on."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -22,16 +22,18 @@ class Shown:
         writer: Of this process, where it is the one that writes it, or was.
         joined: The lane is listened to for it.
         filling: The read that is under way; whoever else wants one has it.
+        missing_since: Loop time since when Redis has not had it; None while it has.
         gone: The log is not kept any more, or what was shown of it is not what it is.
     """
 
-    __slots__ = ("_touched", "_wanted", "filling", "gone", "joined", "log", "writer")
+    __slots__ = ("_touched", "_wanted", "filling", "gone", "joined", "log", "missing_since", "writer")
 
     def __init__(self, log: EventLog) -> None:
         self.log = log
         self.writer: RedisWriter | None = None
         self.joined = self.gone = False
         self.filling: asyncio.Task[None] | None = None
+        self.missing_since: float | None = None
         self._wanted = 0
         self._touched = asyncio.get_running_loop().time()
 
@@ -39,6 +41,12 @@ class Shown:
     def driven(self) -> bool:
         """This process writes it."""
         return self.writer is not None and not self.writer.over
+
+    def missing_for(self, now: float) -> float:
+        """Seconds for which Redis has not had it, this look included."""
+        if self.missing_since is None:
+            self.missing_since = now
+        return now - self.missing_since
 
     def touch(self) -> None:
         """Somebody was told of it, and may read it in a moment."""

@@ -13,6 +13,7 @@ from .connections import Call, Connections, refused
 from .keys import log_keys
 from .scripts import PRESENT
 from .shown import Shown
+from .writer import LEASE_S
 
 _logger = logging.getLogger("realtime")
 
@@ -93,8 +94,11 @@ class Watch:
         for shown, answer in zip(running, answers, strict=True):
             if (fault := refused(answer)) is not None:
                 raise fault
-            shown.gone = shown.gone or answer[0] is None
-            if not shown.gone:
+            if answer[0] is None:
+                # A Redis that has forgotten it is told again by whoever drives it, if that is still there.
+                shown.gone = shown.gone or shown.missing_for(now) > LEASE_S
+            else:
+                shown.missing_since = None
                 shown.log.stopping = shown.log.stopping or answer[1] is not None
                 shown.tell(int(answer[0]))
             self._held.settle(shown)
