@@ -173,3 +173,29 @@ async def test_redis_stands_still(amount: Amount) -> None:
             assert (await told(observer))["outcome"] == "completed"
             assert observer.resets == []
             assert observer.raws == watching[0].raws
+
+
+async def test_redis_dies_and_has_forgotten_everything() -> None:
+    """Whoever drives a generation writes it again, from its beginning, and its observers go on as if nothing was."""
+    async with pair() as workers:
+        generation = await start(
+            workers.one.address, model="demo/default", options={"rate": 50, "tokens": 400}, on_disconnect="continue"
+        )
+        watching = [Observer(generation, f"{n}") for n in range(4)]
+        tasks = [
+            asyncio.create_task(follow(observer, (workers.one, workers.other)[n % 2].address, "sse"))
+            for n, observer in enumerate(watching)
+        ]
+        for observer in watching:
+            await observer.began.wait()
+        await workers.redis.kill()
+        await workers.redis.start()
+        async with asyncio.timeout(60):
+            await asyncio.gather(*tasks)
+        for observer in watching:
+            assert (await told(observer))["outcome"] == "completed"
+            assert observer.resets == []
+            assert observer.raws == watching[0].raws
+        late = Observer(generation, "late")
+        await follow(late, workers.other.address, "sse")
+        assert late.raws == watching[0].raws

@@ -61,13 +61,13 @@ class Recording:
 
 
 class _RecordingWriter:
-    """A `Writer` that notes what came of each append."""
+    """A `Writer` that notes each event once it can be read, which may be later than it was handed over."""
 
     def __init__(self, writer: Writer, rows: list[Row]) -> None:
         self._writer = writer
         self._rows = rows
-        for entry in writer.log.since(0):
-            self._note(entry.event)
+        self._noted = 0
+        self._note()
 
     @property
     def log(self) -> EventLog:
@@ -89,7 +89,7 @@ class _RecordingWriter:
 
     def append(self, event: AnyEvent, *, more: bool = False) -> int:
         seq = self._writer.append(event, more=more)
-        self._note(event)
+        self._note()
         return seq
 
     def show(self) -> None:
@@ -101,13 +101,14 @@ class _RecordingWriter:
     async def seal(self, finished: Finished) -> SealResult:
         result = await self._writer.seal(finished)
         if result == "won":
-            self._note(finished)
+            self._note()
         return result
 
-    def _note(self, event: AnyEvent) -> None:
+    def _note(self) -> None:
         log = self.log
-        # Of the log only the number and the time, which the event itself does not have.
-        seq, at = log.head, log.since(log.head - 1)[0].at
-        value = canonical({**msgspec.to_builtins(event), "at": at})
-        row = Append(log.meta.generation, log.epoch, seq, value, terminal=isinstance(event, Finished))
-        self._rows.append(row)
+        for entry in log.since(self._noted):
+            value = canonical({**msgspec.to_builtins(entry.event), "at": entry.at})
+            terminal = isinstance(entry.event, Finished)
+            epoch = log.branches.at(entry.seq)
+            self._rows.append(Append(log.meta.generation, epoch, entry.seq, value, terminal=terminal))
+            self._noted = entry.seq
