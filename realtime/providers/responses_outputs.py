@@ -115,7 +115,8 @@ class Outputs:
         """
         items = [decode_item(value) for value in given]
         kinds = [None if item is None else item.type for item in items]
-        if any(index >= len(kinds) or kinds[index] != output.type for index, output in self._outputs.items()):
+        # A slice: a number may be beyond them, or below zero.
+        if any(kinds[index : index + 1] != [output.type] for index, output in self._outputs.items()):
             return
         for index, item in enumerate(items):
             if item is not None:

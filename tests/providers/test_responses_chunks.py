@@ -93,6 +93,14 @@ def test_a_whole_response_with_other_items_adds_nothing(more: list[Any]) -> None
     assert translate([*events, wire.end(output=output, usage=None)]) == [Text("Hi")]
 
 
+@pytest.mark.parametrize("index", [-10, -1, 1, 10])
+def test_an_item_of_a_number_that_the_whole_response_does_not_have(index: int) -> None:
+    """Whatever its number, what was said stays, and is not said again."""
+    output = [wire.message(wire.text_part("Hello"))]
+    items = translate([*wire.created(), text_delta("Hello", index), wire.end(output=output)])
+    assert [item for item in items if isinstance(item, Text)] == [Text("Hello")]
+
+
 @pytest.mark.parametrize("snapshot", ["content_part", "item"])
 def test_a_text_that_begins_with_what_was_said_before(snapshot: str) -> None:
     """A part that is added with text in it has said that text."""
