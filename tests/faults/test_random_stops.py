@@ -26,7 +26,7 @@ from .scene import in_use, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-_AT_ONCE = 20
+_AT_ONCE = 8
 _TOKENS = [f"{n} " for n in range(30)]
 _SAID = {"openai": chat.text(*_TOKENS), "anthropic": messages.text(*_TOKENS), "responses": responses.text(*_TOKENS)}
 _WIRES = {"/chat/completions": "openai", "/messages": "anthropic", "/responses": "responses"}
