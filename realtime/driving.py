@@ -138,16 +138,17 @@ class Drive:
 
     def _take(self, batch: Batch) -> Awaitable[None] | None:
         append = self._writer.append
+        together = len(batch) > 1
         for item in batch:
             if isinstance(item, Ended):
                 self._ended = item
             elif isinstance(item, Usage):
                 self._usage = item
             elif not self._detached:
-                append(item, more=True)
+                append(item, more=together)
                 if self.first_event_ms is None:
                     self._note_first()
-        if batch:
+        if together:
             self._writer.show()
         waiting = self._writer.room()
         if waiting is not None:

@@ -65,7 +65,7 @@ class Frames:
             entries: All of the log's.
             base: Number of the event before the first of them.
         """
-        if after != self._after or upto != self._upto:
+        if upto != self._upto or after != self._after:
             self._joined = self._join(entries, base, after, upto)
             self._after, self._upto, self._envelope = after, upto, None
         if envelope is None:
@@ -79,8 +79,9 @@ class Frames:
         frame, branches, frames = self._codec.frame, self._branches, self._frames
         if upto == after + 1 and after == self._start + len(frames) and after >= branches.since:
             # What nearly always happens: the newest event, for the first who asks.
-            frames.append(frame(branches.epoch, entries[after - base]))
-            return self._codec.join(self._generation, frames[-1:])
+            newest = frame(branches.epoch, entries[after - base])
+            frames.append(newest)
+            return self._codec.join(self._generation, (newest,))
         epoch = branches.at
         if after < self._start:
             frames[:0] = [frame(epoch(entry.seq), entry) for entry in entries[after - base : self._start - base]]

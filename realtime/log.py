@@ -203,13 +203,14 @@ class EventLog:
         Each event is encoded once per codec, when the first observer of that codec asks, and a slice that a thousand
         observers want at once is made once.
         """
-        after = max(after, self.trimmed)
+        trimmed, head = self.trimmed, self.head
+        after = max(after, trimmed)
+        if upto is None or upto > head:
+            upto = head
         frames = self._frames.get(codec)
         if frames is None:
             frames = self._frames[codec] = Frames(codec, self.meta.generation, self.branches, after)
-        head = self.head
-        end = head if upto is None or upto > head else upto
-        return frames.slice(self._entries, self.trimmed, after, end, envelope)
+        return frames.slice(self._entries, trimmed, after, upto, envelope)
 
     # Who reads it.
 
@@ -333,8 +334,9 @@ class EventLog:
             raise ValueError(f"{type(event).__name__} may not follow {self._phase!r} in {self!r}")
         size = event.size()
         payload = self.payload_bytes + size
-        if phase == "content" and self._limit_bytes is not None:
-            self._refuse_when_full(self._limit_bytes, payload)
+        limit = self._limit_bytes
+        if limit is not None and (payload > limit or self.head >= MAX_EVENTS) and phase == "content":
+            raise self._full(limit, payload)
         self.payload_bytes = payload
         self.appended_bytes = appended = self.appended_bytes + size
         self._phase = phase
@@ -352,11 +354,10 @@ class EventLog:
         """Tell whoever watches of what was appended with more to follow."""
         self._watchers.tell()
 
-    def _refuse_when_full(self, limit: int, payload: int) -> None:
+    def _full(self, limit: int, payload: int) -> RealtimeError:
         if payload > limit:
-            raise RealtimeError("log_limit", f"The generation passed {limit} bytes.", limit=limit)
-        if self.head >= MAX_EVENTS:
-            raise RealtimeError("log_limit", f"The generation passed {MAX_EVENTS} events.", limit=MAX_EVENTS)
+            return RealtimeError("log_limit", f"The generation passed {limit} bytes.", limit=limit)
+        return RealtimeError("log_limit", f"The generation passed {MAX_EVENTS} events.", limit=MAX_EVENTS)
 
     def trim(self, seq: int) -> None:
         """Let go of everything up to `seq`, and of its frames, once it is worth the shifting."""

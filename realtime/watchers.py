@@ -63,14 +63,15 @@ class Watchers:
         """Tell everyone, now or soon."""
         if self._telling:
             self._again = True
-        elif self._watching:
-            assert self._loop is not None
+        elif self._few or self._watching:
+            loop = self._loop
+            assert loop is not None
             self._telling = True
-            now = self._loop.time()
+            now = loop.time()
             if self._few and now - self._began_s >= _FLOOD_S:
                 self._tell_few(now)
             else:
-                self._schedule(self._loop, now)
+                self._schedule(loop, now)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
         if self._lasted_s > _LONG_S:

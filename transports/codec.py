@@ -15,7 +15,7 @@ _to_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 
 # `{"type":"<tag>"` is how every event's own encoding begins; what follows it is kept as it is.
-_TYPES = {kind: f'"type":"{kind.__struct_config__.tag}"' for kind in PHASES}
+_TYPES = {kind: f'"type":"{kind.__struct_config__.tag}"'.encode() for kind in PHASES}
 # U+2028, U+2029 and U+0085 end a line for some readers (`str.splitlines`, old JavaScript) and are legal in JSON.
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 # A msgpack map of up to 15 pairs has its size in its first byte.
@@ -96,15 +96,10 @@ def json_line(value: object) -> bytes:
 
 def event_json(epoch: str, entry: Entry) -> bytes:
     """The flat JSON object of an event: its id, type and time, then its own fields."""
-    head, rest = json_parts(epoch, entry)
-    return head.encode() + rest
-
-
-def json_parts(epoch: str, entry: Entry) -> tuple[str, bytes]:
-    """The same in two parts, for a wire that has more to say before it: one string is made and encoded, not two."""
-    kind = _TYPES[type(entry.event)]
-    head = f'{{"id":"{epoch}-{entry.seq}",{kind},"at":{entry.at}'
-    return head, json_line(entry.event)[len(kind) + 1 :]
+    event = entry.event
+    kind = _TYPES[type(event)]
+    rest = json_line(event)[len(kind) + 1 :]
+    return b'{"id":"%b-%d",%b,"at":%d%b' % (epoch.encode(), entry.seq, kind, entry.at, rest)
 
 
 def event_msgpack(epoch: str, entry: Entry) -> bytes:

@@ -27,6 +27,11 @@ class Outbox:
         sending_since_s: Loop time since when nothing that was written got through; None while nothing waits.
     """
 
+    __slots__ = (
+        "_codec", "_kind", "_loop", "_pending", "_replying", "_send", "_short_way", "envelope", "quiet_since_s",
+        "sending_since_s",
+    )  # fmt: skip
+
     def __init__(self, codec: Subprotocol, send: Send, short_way: ShortWay | None) -> None:
         self._loop = asyncio.get_running_loop()
         self.quiet_since_s = self._loop.time()

@@ -10,7 +10,7 @@ import uvicorn
 
 from realtime.events import PHASES, Entry
 
-from .codec import Control, Position, json_line, json_parts
+from .codec import Control, Position, json_line
 
 # Importing sse-starlette replaces uvicorn's signal handler by one that cuts every open stream (its `sse.py`, end of
 # file). We want its formatter, not its opinion on shutdown; uvicorn is imported here for nothing else.
@@ -19,7 +19,14 @@ from sse_starlette.event import ServerSentEvent  # noqa: E402 - the patch must b
 
 uvicorn.Server.handle_exit = _handle_exit  # type: ignore[method-assign]
 
-_TYPES = {kind: str(kind.__struct_config__.tag) for kind in PHASES}
+
+def _around(tag: str) -> tuple[bytes, bytes, int]:
+    """What stands between an event's id, its id and its time, and how much of its own encoding they have said."""
+    kind = f'"type":"{tag}"'
+    return f'\nevent: {tag}\ndata: {{"id":"'.encode(), f'",{kind},"at":'.encode(), len(kind) + 1
+
+
+_AROUND = {kind: _around(str(kind.__struct_config__.tag)) for kind in PHASES}
 
 
 class Sse:
@@ -30,9 +37,11 @@ class Sse:
     breaks_on_failure = False
 
     def frame(self, epoch: str, entry: Entry, /) -> bytes:
-        head, rest = json_parts(epoch, entry)
-        lines = f"id: {epoch}-{entry.seq}\nevent: {_TYPES[type(entry.event)]}\ndata: {head}"
-        return lines.encode() + rest + b"\n\n"
+        # As `event_json`, in one piece: a string for its head and a sum of both take twice as long.
+        event = entry.event
+        before, between, said = _AROUND[type(event)]
+        cursor = f"{epoch}-{entry.seq}".encode()
+        return b"id: %b%b%b%b%d%b\n\n" % (cursor, before, cursor, between, entry.at, json_line(event)[said:])
 
     def join(self, generation: str, frames: Sequence[bytes], /) -> bytes:  # noqa: ARG002 - the stream names it
         return b"".join(frames)

@@ -1,5 +1,6 @@
 """Past ASGI, straight to the socket: what our protocols offer to whoever streams. See `transports.sink.ShortWay`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -17,25 +18,24 @@ def http_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-def text_message(data: bytes) -> bytes:
-    """A WebSocket text message in one unmasked frame (RFC 6455, 5.2)."""
-    return _message(0x81, data)
+def _message(head: int) -> Envelope:
+    """A WebSocket message in one unmasked frame (RFC 6455, 5.2); nothing for nothing."""
+
+    def message(data: bytes) -> bytes:
+        size = len(data)
+        if not size:
+            return b""
+        if size < 126:
+            return b"%c%c%b" % (head, size, data)
+        if size < 2**16:
+            return b"%c\x7e%c%c%b" % (head, size >> 8, size & 0xFF, data)
+        return b"%c\x7f%b%b" % (head, size.to_bytes(8, "big"), data)
+
+    return message
 
 
-def binary_message(data: bytes) -> bytes:
-    """A WebSocket binary message in one unmasked frame."""
-    return _message(0x82, data)
-
-
-def _message(head: int, data: bytes) -> bytes:
-    size = len(data)
-    if not size:
-        return b""
-    if size < 126:
-        return b"%c%c%b" % (head, size, data)
-    if size < 2**16:
-        return b"%c\x7e%b%b" % (head, size.to_bytes(2, "big"), data)
-    return b"%c\x7f%b%b" % (head, size.to_bytes(8, "big"), data)
+text_message = _message(0x81)
+binary_message = _message(0x82)
 
 
 class CarryingOn:
@@ -81,7 +81,10 @@ class HttpShortWay(CarryingOn):
         # Its own, because every write looks at it, and a default of the class is looked for in four places first.
         self.lost = False
         self._cycle = cycle
+        self._flow = cycle.flow
         self._first_write = FirstWrite(cycle)
+        # The one behind it, once it has stepped aside; None before, and when nothing may be written any more.
+        self._transport: asyncio.Transport | None = None
         self.send: Send = cycle.send  # type: ignore[assignment]  # uvicorn's types are narrower than ASGI's
         self.receive: Receive = cycle.receive  # type: ignore[assignment]
 
@@ -97,23 +100,33 @@ class HttpShortWay(CarryingOn):
 
     def put(self, data: bytes) -> bool:
         """See `ShortWay`."""
-        cycle = self._cycle
-        if cycle.flow.write_paused or self.lost or cycle.response_complete:
+        # Of the many objects of a connection it touches as few as it can: where there are hundreds of streams, each is
+        # a miss of the processor's cache.
+        transport = self._transport or self._open_transport()
+        if transport is None or self.lost or self._flow.write_paused:
             return False
-        cycle.transport.write(data)
+        transport.write(data)
         return True
+
+    def _open_transport(self) -> asyncio.Transport | None:
+        cycle = self._cycle
+        if cycle.response_complete:
+            return None
+        if cycle.transport is not self._first_write:
+            self._transport = cycle.transport
+        return cycle.transport
 
     def end(self) -> None:
         """See `CarryingOn`."""
         super().end()
+        self._transport = None
         self._first_write.flush()
 
     async def drain(self) -> None:
         """See `ShortWay`."""
-        cycle = self._cycle
-        while cycle.flow.write_paused and not self.lost:
-            await cycle.flow.drain()
-        if self.lost or cycle.response_complete:
+        while self._flow.write_paused and not self.lost:
+            await self._flow.drain()
+        if self.lost or self._cycle.response_complete:
             raise ConnectionResetError
 
 

@@ -5,6 +5,7 @@ peer still sends, so that the reset overtakes the close frame, logs a traceback 
 for a handshake that was refused, and at `debug` logs every header and frame: keys and prompts.
 """
 
+import asyncio
 import logging
 from collections.abc import MutableMapping
 from typing import Any
@@ -27,12 +28,40 @@ _logger.setLevel(logging.WARNING)
 class SocketProtocol(CarryingOn, WebSocketsSansIOProtocol):
     """See the module. It is itself the short way of its connection (`transports.sink.ShortWay`)."""
 
+    # What every write looks at, outside uvicorn's dict, which is large: the transport while it takes what is put.
+    __slots__ = ("_close_sent", "_outlet")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._outlet: asyncio.Transport | None = None
         super().__init__(*args, **kwargs)
         self.app = WithShortWay(self.app, self)
         self.logger = _logger
         self.conn.logger = _logger
         self.conn.debug = False
+
+    @property
+    def close_sent(self) -> bool:
+        """Whether the last frame has been written; nothing is put behind it, whoever wrote it."""
+        return self._close_sent
+
+    @close_sent.setter
+    def close_sent(self, sent: bool) -> None:
+        self._close_sent = sent
+        if sent:
+            self._outlet = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._outlet = self.transport
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._outlet = None
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._over:
+            self._outlet = self.transport
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -84,9 +113,10 @@ class SocketProtocol(CarryingOn, WebSocketsSansIOProtocol):
 
     def put(self, data: bytes) -> bool:
         """See `ShortWay`."""
-        if self._over or not self.writable.is_set():
+        outlet = self._outlet
+        if outlet is None or outlet.is_closing():
             return False
-        self.transport.write(data)
+        outlet.write(data)
         return True
 
     async def drain(self) -> None:
@@ -109,6 +139,7 @@ class SocketProtocol(CarryingOn, WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._outlet = None
         # Both refer back to themselves: the application to this, the library's parser to its connection.
         self.app = _closed
         self.conn.parser.close()

@@ -87,7 +87,9 @@ async def test_a_close_comes_after_what_was_written() -> None:
 async def test_an_answer_is_written_before_its_application_returns() -> None:
     """Whoever closes the connection next, at the end of a drain say, closes it behind the answer."""
     transport = _Transport()
-    short_way = HttpShortWay(cast("Any", cycle := SimpleNamespace(transport=transport, send=None, receive=None)))
+    short_way = HttpShortWay(
+        cast("Any", cycle := SimpleNamespace(transport=transport, flow=None, send=None, receive=None))
+    )
     cycle.transport.write(b"answer")
     short_way.end()
     transport.close()
