@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 from typing import Any
 
 from realtime.bus.memory_writer import Retention
@@ -17,12 +18,15 @@ from .batches import encode_meta
 from .connections import Call, Connections, refused
 from .keys import LogKeys, log_keys
 from .scripts import APPEND, RESTORE
-from .writer import LEASE_S, RENEW_S, Piece, RedisWriter
+from .writer import LEASE_S, Piece, RedisWriter
 
 _logger = logging.getLogger("realtime")
 
 # From the beginning of one round trip to that of the next: what a token may wait for others.
 _GATHER_S = 0.0025
+# Between two looks at all writers, however much some of them say: one that says nothing has a lease too, and hears
+# of a stop with its renewal where no message arrives.
+_LOOK_S = 0.25
 # After a failure, each one longer.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 # What is told whole; of a larger batch the listeners are told that it is there.
@@ -58,9 +62,12 @@ class RedisFlusher:
         await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        pause_s = _PAUSE_S
+        pause_s, look_at = _PAUSE_S, 0.0
         while True:
             began = time.monotonic()
+            if began >= look_at:
+                look_at = began + _LOOK_S
+                self._look()
             try:
                 await self._flush(began)
             except RealtimeError:
@@ -73,18 +80,20 @@ class RedisFlusher:
             await asyncio.sleep(max(0.0, began + _GATHER_S - time.monotonic()))
             if not self._dirty:
                 self._wake.clear()
-                try:
-                    async with asyncio.timeout(RENEW_S / 4):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(look_at - time.monotonic()):
                         await self._wake.wait()
-                except TimeoutError:
-                    self._dirty.update(self._writers)
+
+    def _look(self) -> None:
+        """See who has to be renewed, and let go of those that are over."""
+        self._writers = {writer for writer in self._writers if not writer.over}
+        self._dirty |= self._writers
 
     async def _flush(self, now: float) -> None:
         """One round trip; raises RealtimeError when its answer was not had."""
         pieces = [(writer, piece) for writer in self._dirty if not writer.over and (piece := writer.piece(now))]
         if not pieces:
             self._dirty.clear()
-            self._writers = {writer for writer in self._writers if not writer.over}
             return
         self._dirty = set()
         try:
