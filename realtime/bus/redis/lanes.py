@@ -116,9 +116,13 @@ class Lanes:
         """Listen on one connection until it fails."""
         loop = asyncio.get_running_loop()
         listener = self._connections.listener()
-        await self._connections.bounded(listener.subscribe(self._echo, *self._wanted))
-        self._listener = listener
         missed = {self._echo, *self._wanted}
+        await self._connections.bounded(listener.subscribe(*missed))
+        self._listener = listener
+        # Whoever joined while the connection was being made has asked nobody.
+        if late := self._wanted.keys() - missed:
+            missed |= late
+            await self._connections.bounded(listener.subscribe(*late))
         self._echoed = loop.time()
         while True:
             limit = self._echoed + 2 * ECHO_S

@@ -1,0 +1,51 @@
+"""What is listened to in Redis."""
+
+import asyncio
+
+import pytest
+from redis.asyncio.client import PubSub
+
+from realtime.bus.redis.connections import Connections
+from realtime.bus.redis.keys import channel
+from realtime.bus.redis.lanes import Lanes
+
+from ..support.redis_server import RedisServer
+
+_SOON_S = 10.0
+
+
+async def nothing() -> None:
+    """There is nothing to look for."""
+
+
+async def test_a_lane_that_is_joined_while_the_connection_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is listened to like those that were wanted before, and the process counts as listening."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    asked, go = asyncio.Event(), asyncio.Event()
+    async with RedisServer() as server:
+        connections = Connections(server.url)
+        make = connections.listener
+
+        def listener() -> PubSub:
+            made = make()
+            subscribe = made.subscribe
+
+            async def slowly(*names: str) -> None:
+                asked.set()
+                await go.wait()
+                await subscribe(*names)
+
+            monkeypatch.setattr(made, "subscribe", slowly)
+            return made
+
+        monkeypatch.setattr(connections, "listener", listener)
+        lanes = Lanes(connections, "worker", heard.put_nowait, nothing)
+        await asked.wait()
+        await lanes.join(3)
+        go.set()
+        await lanes.ready()
+        await connections.all([("PUBLISH", channel(3), b"told")])
+        async with asyncio.timeout(_SOON_S):
+            assert await heard.get() == b"told"
+        await lanes.close()
+        await connections.close()
