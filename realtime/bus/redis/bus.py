@@ -71,7 +71,7 @@ class RedisBus:
         self._shelf = Shelf(connections, self._lanes, self.worker, self._tasks)
         self._talks = Talks(connections, self._lanes, self._tasks)
         self._watch = Watch(connections, self.worker, self._shelf, lambda: self._lanes.listening)
-        orphans = Orphans(connections, self._lanes, self._shelf, self._flusher, orphaned)
+        orphans = Orphans(connections, self._shelf, self._flusher, orphaned)
         self._sweep = Sweep(connections, orphans.take_over)
         await self._lanes.ready()
 

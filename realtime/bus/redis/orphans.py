@@ -9,22 +9,18 @@ from realtime.tasks import TaskRegistry
 
 from .connections import Connections, refused
 from .flusher import LIFE_S, RedisFlusher
-from .keys import lane_of, log_keys, of_member
-from .lanes import Lanes
+from .keys import log_keys, of_member
 from .scripts import TAKE_OVER
 from .shelf import Shelf
-from .shown import Shown, fill, load
+from .shown import Shown, fill
 from .writer import LEASE_S, RedisWriter, epoch_of
 
 
 class Orphans:
     """See the module."""
 
-    def __init__(
-        self, connections: Connections, lanes: Lanes, shelf: Shelf, flusher: RedisFlusher, orphaned: Orphaned
-    ) -> None:
+    def __init__(self, connections: Connections, shelf: Shelf, flusher: RedisFlusher, orphaned: Orphaned) -> None:
         self._connections = connections
-        self._lanes = lanes
         self._shelf = shelf
         self._flusher = flusher
         self._orphaned = orphaned
@@ -48,8 +44,8 @@ class Orphans:
         if answer is None:
             return
         fence, stop = int(answer[0]), answer[4].decode()
-        shown = await self._held_or_loaded(tenant, generation, fence, int(answer[3]))
-        if shown is None or shown.log.finished is not None:
+        shown = await self._held(tenant, generation, fence, int(answer[3]))
+        if shown is None or shown.gone or shown.log.finished is not None:
             return
         writer = self._writer(shown, fence, stop or None)
         self._shelf.hold(shown, writer)
@@ -59,24 +55,24 @@ class Orphans:
     async def _end(self, writer: RedisWriter) -> None:
         await self._orphaned(writer)
 
-    async def _held_or_loaded(self, tenant: str, generation: str, fence: int, top: int) -> Shown | None:
+    async def _held(self, tenant: str, generation: str, fence: int, top: int) -> Shown | None:
         """The log up to its last event, under the new epoch from there on."""
         held = self._shelf.get(tenant, generation)
-        if held is not None and held.log.head <= top and not held.gone:
+        if held is not None and held.log.head > top:
+            # More of it was shown than was kept.
+            held.gone = True
+        if held is not None and held.gone:
+            self._shelf.let_go(held)
+        # As whoever wants to read it finds it, at this very moment perhaps: of two copies here one would be told of
+        # nothing any more.
+        await self._shelf.find(tenant, generation)
+        held = self._shelf.get(tenant, generation)
+        if held is not None and held.log.finished is None:
             held.tell(top)
             await fill(self._connections, held)
             if epoch_of(fence) not in held.log.branches:
                 held.log.branches.begin(epoch_of(fence), top)
-            return held
-        if held is not None:
-            # More of it was shown than was kept.
-            held.gone = True
-            self._shelf.let_go(held)
-        await self._lanes.join(lane_of(generation))
-        shown = await load(self._connections, tenant, generation)
-        if shown is None or shown.log.finished is not None:
-            await self._lanes.leave(lane_of(generation))
-        return shown
+        return held
 
     def _writer(self, shown: Shown, fence: int, stop: str | None) -> RedisWriter:
         meta = shown.log.meta
