@@ -104,6 +104,8 @@ class Socket:
         self._task = asyncio.current_task()
         self._outbox = outbox = Outbox(self._codec, send, short_way)
         self._pulse.join(self)
+        if self._leaving:
+            self._aside(partial(self._leave, outbox))
         try:
             await self._read(receive, outbox)
         except asyncio.CancelledError:
@@ -212,9 +214,11 @@ class Socket:
 
     def say_bye(self) -> None:
         """Tell the client to come back later, then close."""
-        if self._outbox is not None and not self._leaving:
+        if not self._leaving:
             self._leaving = True
-            self._aside(partial(self._leave, self._outbox))
+            # In its handshake it is told when that is over.
+            if self._outbox is not None:
+                self._aside(partial(self._leave, self._outbox))
 
     async def _leave(self, outbox: Outbox) -> None:
         # What ended has nothing to come back for: the log may die with this process.

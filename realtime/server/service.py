@@ -64,6 +64,7 @@ class Service:
         self._rand = rand
         self._open: dict[Slot, None] = {}
         self._empty = asyncio.Event()
+        self._leaving = False
 
     def short_way(self, scope: Scope) -> ShortWay | None:
         """The short way to this request's peer, if it may be taken."""
@@ -88,12 +89,16 @@ class Service:
         return Bye("draining", 1000 + int(self._rand() * self.limits.bye_spread_ms))
 
     def reserve(self) -> Slot:
-        """Room for one more stream, to be used as a context; raises `overloaded` when there is none."""
+        """Room for one more stream, to be used as a context; raises `overloaded` when there is none. Who comes behind
+        the farewell is told to go as soon as there is a connection to say it on."""
         limit = self.limits.max_streams
         if len(self._open) >= limit:
             raise RealtimeError("overloaded", f"{limit} streams are open.", limit=limit, retry_after_s=5)
         slot = Slot(self._release)
         self._open[slot] = None
+        if self._leaving:
+            # It may have come for what is driven elsewhere and has no end here, and would be cut off with the process.
+            slot.say_bye()
         return slot
 
     def _release(self, slot: Slot) -> None:
@@ -103,6 +108,7 @@ class Service:
 
     async def farewell(self, patience_s: float) -> None:
         """Say goodbye to every connection that is still open and wait, so long at most, until they have the rest."""
+        self._leaving = True
         for connection in tuple(self._open):
             connection.say_bye()
         if self._open:

@@ -245,3 +245,17 @@ async def test_a_follower_is_told_after_the_rest() -> None:
     assert answer.complete
     assert len([line for line in lines if "id" in line]) == log.head
     assert [line["type"] for line in lines[-2:]] == ["finished", "bye"]
+
+
+async def test_who_comes_behind_the_farewell_is_told_at_once() -> None:
+    """It may have come for what is driven elsewhere, and what has no end here must not be cut off with the process."""
+    async with serving() as server:
+        generation = await start(server.address, **ENDLESS)
+        await server.application.service.farewell(20)
+        for wire in WIRES[:2]:
+            observer = Observer(generation)
+            assert (await observer.watch(server.address, wire)).why == "bye"
+            assert observer.controls[-1]["reason"] == "draining"
+        async with shaken(server.address) as (reader, _):
+            assert (await next_frame(reader))[1]["type"] == "bye"
+            assert (await next_frame(reader)) == (CLOSE, 1012)
