@@ -36,15 +36,25 @@ class Branch:
         """The log of record: what was written, or, where no writer kept rows, what was shown."""
         return self.written or self.shown
 
+    @property
+    def begins(self) -> int:
+        """Its first place: what comes before that is of an earlier branch."""
+        return min((*self.written, *self.shown), default=1)
+
     def allows(self, seq: int, value: str) -> bool:
         """Whether the log of record may hold this value at this place."""
         known = self.final.get(seq)
         return known is None or value in known | self.unsure.get(seq, set())
 
-    def findings(self) -> Iterator[tuple[Name, str]]:
-        """What is wrong with it, whoever saw it."""
+    def findings(self, *, recorded: bool) -> Iterator[tuple[Name, str]]:
+        """What is wrong with it, whoever saw it.
+
+        Args:
+            recorded: Somebody has kept what was written of its log; what is shown then was written, in any branch.
+        """
         yield from self._agreement()
-        yield from self._reads()
+        if recorded:
+            yield from self._reads()
         yield from self._end()
 
     def _agreement(self) -> Iterator[tuple[Name, str]]:
@@ -54,8 +64,6 @@ class Branch:
                 yield "inconsistent-offset", f"{seq}: {sorted(values)}"
 
     def _reads(self) -> Iterator[tuple[Name, str]]:
-        if not self.written:
-            return
         for seq in sorted(self.passed & set(self.written)):
             # What nobody went past may be on its way, or nobody asked for it.
             if seq not in self.shown:

@@ -3,6 +3,10 @@
 The invariants are those of a log with many readers (after Jepsen's Kafka checker): agreement, contiguity, no duplicate
 and no reorder, prefix, no lost acknowledged write, no aborted read, one end and last, settled once. Unique values make
 identity a matter of equality, and no clock is compared: only the order of each observer's own rows counts.
+
+A log that another process has taken over goes on under a greater epoch. Whoever has everything up to where that one
+begins reads on as if nothing had happened; whoever has more has something that is no longer so, and must be told to
+forget it.
 """
 
 from collections import Counter, defaultdict
@@ -62,9 +66,11 @@ class _Checker:
                 self._newest[row.generation] = max(self._newest.get(row.generation, ""), row.epoch, key=_age)
         for row in self._rows:
             self._follow(row)
+        recorded = {generation for (generation, _), branch in self._branches.items() if branch.written}
         for (generation, epoch), branch in self._branches.items():
-            for name, detail in branch.findings():
+            for name, detail in branch.findings(recorded=generation in recorded):
                 self._say(name, generation, f"{epoch}: {detail}")
+        self._check_one_end()
         if over:
             self._check_ends()
         if ledger:
@@ -118,7 +124,8 @@ class _Checker:
     def _misplaced(self, row: Received, place: _Place) -> Name | None:
         if place.epoch is None:
             return None if row.seq == 1 or place.any_next else "poll-skip"
-        if row.epoch != place.epoch:
+        if row.epoch != place.epoch and not self._goes_on(row, place.epoch, place.seq):
+            # Of a branch that what it has is no part of, and without a reset.
             return "not-a-prefix"
         if row.seq == place.seq:
             return "duplicate"
@@ -127,6 +134,20 @@ class _Checker:
         if row.seq == place.seq + 1:
             return None
         return "int-poll-skip" if place.conn == row.conn else "poll-skip"
+
+    def _goes_on(self, row: Received, epoch: str, seq: int) -> bool:
+        """Whether the row's branch is one that begins behind this place of another."""
+        return _age(row.epoch) > _age(epoch) and self._branches[row.generation, row.epoch].begins > seq
+
+    def _check_one_end(self) -> None:
+        """A log ends once over all its branches, those that were lost too: who was shown the end has acted on it."""
+        ended: defaultdict[str, list[str]] = defaultdict(list)
+        for (generation, epoch), branch in self._branches.items():
+            if branch.ends:
+                ended[generation].append(epoch)
+        for generation, epochs in ended.items():
+            if len(epochs) > 1 or epochs[0] != self._newest[generation]:
+                self._say("second-terminal", generation, f"{epochs} have ended, and {self._newest[generation]} goes on")
 
     # What there must be when everything is over.
 

@@ -154,6 +154,51 @@ MUTANTS: dict[str, tuple[list[Row], Name]] = {
 }
 
 
+def taken_over(observer: str, until: int, *, reset: bool = False) -> list[Row]:
+    """One who has so many of four events when another process takes the log over, to end it under a later epoch."""
+    last = Received(observer, 2, G, "a1", 5, END, terminal=True)
+    before = [*read(observer, 1, until)[:-1], Close(observer, 1, G, "cut"), Open(observer, 2, G, (EPOCH, until))]
+    again = read(observer, 1 if reset else until + 1, 4)
+    missed = [replace(row, conn=2) for row in again if isinstance(row, Received)]
+    forgotten: list[Row] = [Reset(observer, 2, G, "branch")] if reset else []
+    return [*before, *forgotten, *missed, last, Close(observer, 2, G, "ended")]
+
+
+TAKEN: list[Row] = [
+    *written()[:4],
+    Append(G, "a1", 5, END, terminal=True),
+    *taken_over("one", 4),
+    *taken_over("two", 2),
+    *taken_over("three", 4, reset=True),
+    Settled(G, "completed", 5),
+]
+LOST = Received("ahead", 1, G, EPOCH, 5, VALUES[4])
+
+TAKEN_MUTANTS: dict[str, tuple[list[Row], Name]] = {
+    "an epoch that nobody wrote": (
+        [*TAKEN, Open("odd", 1, G, (EPOCH, 3)), Received("odd", 1, G, "a2", 4, "odd")],
+        "phantom-read",
+    ),
+    "an earlier epoch without a reset": (
+        [*TAKEN, *taken_over("odd", 4), Received("odd", 2, G, EPOCH, 4, VALUES[3])],
+        "not-a-prefix",
+    ),
+    "more than was kept, without a reset": (
+        [*TAKEN, *read("ahead", 1, 4)[:-1], LOST, Received("ahead", 1, G, "a1", 5, END, terminal=True)],
+        "not-a-prefix",
+    ),
+    "a gap before the later epoch": (
+        [*TAKEN, *read("odd", 1, 3)[:-1], Received("odd", 1, G, "a1", 5, END, terminal=True)],
+        "int-poll-skip",
+    ),
+    "an end in either epoch": ([Append(G, EPOCH, 5, END, terminal=True), *TAKEN], "second-terminal"),
+    "an earlier epoch that had ended": (
+        [*written(), Append(G, "a1", 7, "more"), *read("one", 1, 6), SETTLED],
+        "second-terminal",
+    ),
+}
+
+
 def test_a_good_history_has_no_anomaly() -> None:
     """Reading at once, in pieces, from the middle and past the end are all in order."""
     assert check(GOOD) == []
@@ -162,6 +207,17 @@ def test_a_good_history_has_no_anomaly() -> None:
 @pytest.mark.parametrize(("rows", "name"), MUTANTS.values(), ids=MUTANTS)
 def test_each_mutant_is_caught(rows: list[Row], name: Name) -> None:
     """Whatever is made wrong with a good history is found, under the name of what it is."""
+    assert name in names(rows)
+
+
+def test_a_log_goes_on_in_another_process() -> None:
+    """A later epoch that begins where an observer is needs no reset, and where one is told there is nothing wrong."""
+    assert check(TAKEN) == []
+
+
+@pytest.mark.parametrize(("rows", "name"), TAKEN_MUTANTS.values(), ids=TAKEN_MUTANTS)
+def test_each_mutant_of_a_log_that_was_taken_over_is_caught(rows: list[Row], name: Name) -> None:
+    """Two epochs are no excuse: what was not written, what was lost, a gap and a second end are found."""
     assert name in names(rows)
 
 
