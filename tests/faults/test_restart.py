@@ -4,36 +4,32 @@ The provider is scripted here, so what runs goes on for as long as the test says
 """
 
 import asyncio
-import re
-import resource
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.history.checker import check
-from tests.history.rows import Settled
 from tests.server.running import Process, running
-from tests.support.http import request, start
+from tests.support.http import start
 from tests.support.observer import Observer
 from tests.support.raw import WIRES
 from tests.support.server import Address
-from tests.upstream import Pause, Reply, Upstream, Wait, chat
+from tests.upstream import Reply, Upstream, Wait, chat
 from tests.upstream.server import Step
 
 from .crowd import Crowd
+from .leaving import allow_descriptors, draining, gone, settled, spaced
 
 Amount = Callable[[int, int], int]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 _GENERATIONS = 20
-_EXITS_WITHIN_S = 25.0
 _SPREAD_MS = 2_000
-# Said before the signal and after it, one every so often.
+# Said before the signal and after it.
 _BEFORE = [f"{n} before, " for n in range(10)]
 _AFTER = [f"{n} after, " for n in range(10)]
-_EVERY = Pause(0.1)
 
 
 @asynccontextmanager
@@ -52,41 +48,6 @@ async def attended(size: int, go: asyncio.Event, *flags: str) -> AsyncIterator[t
         crowd = Crowd(address, started, size)
         await crowd.attach()
         yield process, address, crowd
-
-
-def spaced(chunks: list[bytes]) -> Iterator[Step]:
-    """One after the other, with time in between."""
-    for chunk in chunks:
-        yield chunk
-        yield _EVERY
-
-
-def allow_descriptors(wanted: int) -> None:
-    """Let this process, and the server it starts, have so many sockets."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
-
-
-async def draining(address: Address) -> None:
-    """Wait until the server says that it drains."""
-    async with asyncio.timeout(10):
-        while (await request(address, "GET", "/readyz")).status != 503:
-            pass
-
-
-async def gone(process: Process, since_s: float) -> None:
-    """Wait for the process to end as it should, in its time."""
-    assert await process.ended() == 0
-    assert asyncio.get_running_loop().time() - since_s <= _EXITS_WITHIN_S
-    assert "Traceback" not in process.log
-    assert "ERROR" not in process.log
-
-
-def settled(process: Process) -> list[Settled]:
-    """What its log says of generations that have ended."""
-    found = re.findall(r" (completed|failed) generation=([0-9a-f]{32}) .* events=([0-9]+) ", process.log)
-    return [Settled(generation, outcome, int(events)) for outcome, generation, events in found]
 
 
 def assert_sent_away(process: Process, crowd: Crowd, size: int, manners: dict[str, int]) -> None:

@@ -2,200 +2,102 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.server.running import Process, running
-from tests.support.http import request, start, stop
-from tests.support.observer import Observer
+from tests.support.http import stop
 from tests.support.raw import WIRES
-from tests.support.redis_server import RedisServer
-from tests.support.server import Address
+from tests.upstream import STALL, Reply, Upstream, chat
+
+from .leaving import spaced
+from .pair import pair
 
 Amount = Callable[[int, int], int]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # Lease, two sweeps a renewal apart, and what the last of them takes; the figure is 15 s on a machine of one's own.
 _LOST_S = 25.0
-_ENDLESS = {"model": "demo/default", "options": {"rate": 50, "tokens": 100_000}, "on_disconnect": "continue"}
+# From the moment it goes on until what it asked for is closed; the figure is 1 s.
+_CLOSED_S = 5.0
 
 
-class Worker(NamedTuple):
-    process: Process
-    address: Address
-
-
-class Pair(NamedTuple):
-    redis: RedisServer
-    one: Worker
-    other: Worker
-
-
-@asynccontextmanager
-async def pair() -> AsyncIterator[Pair]:
-    """Two workers and their Redis."""
-    async with RedisServer() as redis:
-        env = {"REALTIME_REDIS_URL": redis.url}
-        async with running(**env) as one, running(**env) as other:
-            yield Pair(redis, Worker(*one), Worker(*other))
-
-
-async def follow(observer: Observer, address: Address, wire: str) -> None:
-    """Observe to the end, and come again when asked to."""
-    while not observer.finished:
-        end = await observer.watch(address, wire)  # type: ignore[arg-type]
-        assert end.error is None, end
-
-
-async def told(observer: Observer) -> dict[str, object]:
-    """The event that ended it."""
-    last: dict[str, object] = observer.events[-1]
-    assert last["type"] == "finished"
-    return last
-
-
-async def truth(address: Address, generation: str) -> list[bytes | None]:
-    """What is kept of it, as one who comes late reads it."""
-    late = Observer(generation, "late")
-    await follow(late, address, "ndjson")
-    return list(late.raws)
+def endless(rate: float) -> dict[str, Any]:
+    """A request for what only a stop ends."""
+    return {"model": "demo/default", "options": {"rate": rate, "tokens": 100_000}}
 
 
 async def test_watched_in_both_and_stopped_in_the_other() -> None:
     """Every observer has the same events, wherever it is and whatever its wire, and all are told of the stop."""
-    async with pair() as workers:
-        generation = await start(workers.one.address, **_ENDLESS)
-        watching = {
-            (worker.address, wire): Observer(generation, f"{wire} {worker.address.port}")
-            for worker in (workers.one, workers.other)
-            for wire in WIRES
-        }
-        async with asyncio.TaskGroup() as group:
-            for (address, wire), observer in watching.items():
-                group.create_task(follow(observer, address, wire))
-            for observer in watching.values():
-                await observer.began.wait()
-            assert (await stop(workers.other.address, generation))["state"] in {"stopping", "finished"}
-        texts = {observer.text for observer in watching.values()}
-        assert len(texts) == 1
-        for observer in watching.values():
-            assert (await told(observer))["stopped_by"] == "owner"
-            assert observer.resets == []
+    async with pair() as both:
+        (generation,) = await both.start(both.one, **endless(50))
+        readers = [both.watch(generation, wire, worker) for wire in WIRES for worker in (both.one, both.other)]
+        await both.begun()
+        assert (await stop(both.other.address, generation))["state"] in {"stopping", "finished"}
+        await both.over(_LOST_S)
+        assert len({reader.text for reader in readers}) == 1
+        assert {reader.events[-1]["stopped_by"] for reader in readers} == {"owner"}
+        assert [reader.resets for reader in readers] == [[]] * len(readers)
+        await both.judge()
 
 
 async def test_a_worker_that_is_killed(amount: Amount) -> None:
-    """What it drove ends once, as lost, for everyone who watches it elsewhere, with everything that was said before."""
-    count = amount(10, 200)
-    async with pair() as workers:
-        generations = [await start(workers.one.address, **_ENDLESS) for _ in range(count)]
-        watching = [Observer(one, f"{one} {wire}") for one in generations for wire in WIRES[:3]]
-        tasks = [
-            asyncio.create_task(follow(observer, workers.other.address, WIRES[number % 3]))
-            for number, observer in enumerate(watching)
-        ]
-        for observer in watching:
-            await observer.began.wait()
-        workers.one.process.signal(signal.SIGKILL)
+    """What it drove ends once, as lost, with everything that was said before, for everyone: who watches in the other
+    process, who watched in the dead one and comes to the other, and who comes there only then. Each generation says
+    five words a second: two cores carry Redis, both processes, and all who watch."""
+    count = amount(20, 200)
+    async with pair() as both:
+        generations = await both.start(both.one, count, **endless(5))
+        for number, generation in enumerate(generations):
+            wires = [WIRES[(number + turn) % len(WIRES)] for turn in range(3)]
+            both.watch(generation, wires[0], both.other)
+            both.watch(generation, wires[1], both.one, both.other)
+        await both.begun()
+        both.one.process.signal(signal.SIGKILL)
         killed = asyncio.get_running_loop().time()
-        async with asyncio.timeout(_LOST_S):
-            await asyncio.gather(*tasks)
-        took = asyncio.get_running_loop().time() - killed
-        print(f"{count} generations ended {took:.1f} s after their worker")
-        for observer in watching:
-            ended = await told(observer)
-            assert (ended["outcome"], ended["error"]["code"]) == ("failed", "driver_lost")  # type: ignore[index]
-            ids = [str(event["id"]).rpartition("-")[2] for event in observer.events]
-            assert ids == [str(number) for number in range(1, len(ids) + 1)]
-        assert await truth(workers.other.address, generations[0]) != []
+        for number, generation in enumerate(generations):
+            both.watch(generation, WIRES[number % len(WIRES)], both.other)
+        await both.over(_LOST_S)
+        took = [reader.arrivals[-1].at - killed for reader in both.readers]
+        print(f"{count} generations ended {min(took):.1f} to {max(took):.1f} s after their process")
+        last = [reader.events[-1] for reader in both.readers]
+        assert {(event["outcome"], event["error"]["code"]) for event in last} == {("failed", "driver_lost")}
+        assert [reader.name for reader in both.readers if reader.resets] == []
+        await both.judge()
+        assert both.judged.outcomes == Counter(failed=count)
 
 
-async def test_a_worker_that_stands_still() -> None:
-    """It is replaced, and when it goes on it writes nothing more and says what the others say."""
-    async with pair() as workers:
-        generation = await start(workers.one.address, **_ENDLESS)
-        observer = Observer(generation, "elsewhere")
-        watching = asyncio.create_task(follow(observer, workers.other.address, "ndjson"))
-        await observer.began.wait()
-        workers.one.process.signal(signal.SIGSTOP)
-        async with asyncio.timeout(_LOST_S):
-            await watching
-        kept = await truth(workers.other.address, generation)
-        workers.one.process.signal(signal.SIGCONT)
-        here = Observer(generation, "here")
-        async with asyncio.timeout(_LOST_S):
-            await follow(here, workers.one.address, "ndjson")
-        assert here.raws == kept
-        assert await truth(workers.other.address, generation) == kept
-
-
-async def test_a_stop_that_nobody_hears() -> None:
-    """Where no message arrives, a stop comes with the next renewal."""
-    async with pair() as workers:
-        client = workers.redis.client()
-        generation = await start(workers.one.address, **_ENDLESS)
-        # Nobody may listen any more, and nobody may begin to.
-        await client.execute_command("ACL", "SETUSER", "default", "-subscribe")  # type: ignore[no-untyped-call]
-        await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
-        observer = Observer(generation, "here")
-        watching = asyncio.create_task(follow(observer, workers.one.address, "sse"))
-        await observer.began.wait()
-        await request(workers.other.address, "POST", f"/v1/generations/{generation}/stop")
-        async with asyncio.timeout(_LOST_S):
-            await watching
-        assert (await told(observer))["outcome"] == "stopped"
-        await client.aclose()
-
-
-async def test_redis_stands_still(amount: Amount) -> None:
-    """What is said meanwhile is said afterwards, nothing is lost and nobody is given up."""
-    async with pair() as workers:
-        generation = await start(
-            workers.one.address, model="demo/default", options={"rate": 100, "tokens": 600}, on_disconnect="continue"
-        )
-        watching = [Observer(generation, f"{n}") for n in range(4)]
-        tasks = [
-            asyncio.create_task(follow(observer, (workers.one, workers.other)[n % 2].address, "sse"))
-            for n, observer in enumerate(watching)
+async def test_a_worker_that_stands_still(amount: Amount) -> None:
+    """It is replaced while it does, and when it goes on it adds nothing, closes what it asked of the provider, and
+    tells who stayed with it what all others were told. Each generation says five words a second."""
+    count = amount(20, 200)
+    said = chat.text(*(f"{n} " for n in range(1000)), finish=None)
+    upstream = Upstream(Reply([*spaced(said, 0.2), STALL]))
+    async with upstream, pair(OPENAI_BASE_URL=upstream.url) as both:
+        generations = await both.start(both.one, count, model="openai/m")
+        elsewhere = [
+            both.watch(generation, WIRES[number % len(WIRES)], both.other)
+            for number, generation in enumerate(generations)
         ]
-        for observer in watching:
-            await observer.began.wait()
-        client = workers.redis.client()
-        pause_ms = amount(2_000, 10_000)
-        await client.execute_command("CLIENT", "PAUSE", pause_ms, "ALL")  # type: ignore[no-untyped-call]
-        async with asyncio.timeout(60):
-            await asyncio.gather(*tasks)
-        await client.aclose()
-        for observer in watching:
-            assert (await told(observer))["outcome"] == "completed"
-            assert observer.resets == []
-            assert observer.raws == watching[0].raws
-
-
-async def test_redis_dies_and_has_forgotten_everything() -> None:
-    """Whoever drives a generation writes it again, from its beginning, and its observers go on as if nothing was."""
-    async with pair() as workers:
-        generation = await start(
-            workers.one.address, model="demo/default", options={"rate": 50, "tokens": 400}, on_disconnect="continue"
-        )
-        watching = [Observer(generation, f"{n}") for n in range(4)]
-        tasks = [
-            asyncio.create_task(follow(observer, (workers.one, workers.other)[n % 2].address, "sse"))
-            for n, observer in enumerate(watching)
-        ]
-        for observer in watching:
-            await observer.began.wait()
-        await workers.redis.kill()
-        await workers.redis.start()
-        async with asyncio.timeout(60):
-            await asyncio.gather(*tasks)
-        for observer in watching:
-            assert (await told(observer))["outcome"] == "completed"
-            assert observer.resets == []
-            assert observer.raws == watching[0].raws
-        late = Observer(generation, "late")
-        await follow(late, workers.other.address, "sse")
-        assert late.raws == watching[0].raws
+        for number, generation in enumerate(generations):
+            both.watch(generation, WIRES[(number + 1) % len(WIRES)], both.one)
+        await both.begun()
+        both.one.process.signal(signal.SIGSTOP)
+        async with asyncio.timeout(_LOST_S):
+            await asyncio.gather(*(reader.ended.wait() for reader in elsewhere))
+        assert both.other.process.log.count(" taken over ") == count
+        both.one.process.signal(signal.SIGCONT)
+        continued = asyncio.get_running_loop().time()
+        async with asyncio.timeout(_CLOSED_S):
+            await asyncio.gather(*(exchange.closed.wait() for exchange in upstream.exchanges))
+        await both.over(_LOST_S)
+        closed = max(exchange.closed_at or 0.0 for exchange in upstream.exchanges) - continued
+        told = max(reader.arrivals[-1].at for reader in both.readers) - continued
+        print(f"{count} closed {closed:.2f} s after it went on, and those who stayed were told after {told:.1f} s")
+        assert both.one.process.log.count(" lost to another process ") == count
+        assert [reader.name for reader in both.readers if reader.resets] == []
+        await both.judge()
+        assert both.judged.outcomes == Counter(failed=count)

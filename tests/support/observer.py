@@ -44,6 +44,9 @@ class Observer:
         controls: Every control frame it was ever sent.
     """
 
+    # What one connection may last.
+    patience_s = PATIENCE_S
+
     def __init__(self, generation: str, name: str = "observer", rows: list[Row] | None = None) -> None:
         self.generation = generation
         self.name = name
@@ -118,7 +121,7 @@ class Observer:
         why: Literal["ended", "left", "bye", "cut"] = "cut"
         self._record_open()
         enough = None if count is None else len(self.frames) + count
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(self.patience_s):
             try:
                 await connected.open(self.generation, self._cursor, options or {})
                 said_bye = False
