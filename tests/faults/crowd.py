@@ -88,7 +88,7 @@ class Crowd:
         A body may be `complete` or `truncated`, after a goodbye or without; a socket has a code it was closed with.
         """
         ends = await asyncio.gather(*self._watching)
-        return Counter(_manner(one, end) for one, end in zip(self.witnesses, ends, strict=True))
+        return Counter(manner(one, end) for one, end in zip(self.witnesses, ends, strict=True))
 
     def goodbyes(self) -> list[int]:
         """When each that was told to come back shall, in milliseconds."""
@@ -97,7 +97,8 @@ class Crowd:
         return [bye["retry_ms"] for bye in byes]
 
 
-def _manner(witness: Witness, end: End) -> str:
+def manner(witness: Witness, end: End) -> str:
+    """How a witness was left; see `sent_away`."""
     goodbye = " after a goodbye" if witness.controls[-1]["type"] == "bye" else ""
     if isinstance(witness.connected, SocketConnection):
         return f"closed with {witness.connected.close_code}{goodbye}"
