@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 import trustme
+from redis.asyncio.client import PubSub
 
 from realtime.bus.base import Claim, Writer
 from realtime.bus.redis import RedisBus
+from realtime.bus.redis.keys import channel
 from realtime.errors import RealtimeError
 from realtime.events import Text
 from realtime.log import EventLog
 
+from ..support.link import Link
 from ..support.redis_server import RedisServer
 from .test_bus import created, meta, no_orphan, visible
 
@@ -86,3 +89,33 @@ async def test_by_sentinel() -> None:
     """Whoever is the master is asked for."""
     async with RedisServer() as server, RedisServer(sentinel_of=server.port) as sentinel:
         await assert_shared(f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0")
+
+
+async def test_by_sentinel_when_the_first_is_gone() -> None:
+    """One that does not answer, or does not listen, is passed by within the time of a call."""
+    async with RedisServer() as server, RedisServer(sentinel_of=server.port) as sentinel, Link(sentinel.port) as silent:
+        silent.hold()
+        gone = RedisServer().port
+        places = ",".join(f"127.0.0.1:{port}" for port in (gone, silent.port, sentinel.port))
+        await assert_shared(f"redis+sentinel://{places}/main/0")
+
+
+async def test_a_lane_that_is_joined_while_listening_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wanted from the very moment in which a connection is made is listened to as well."""
+    async with RedisServer() as server:
+        bus = RedisBus(server.url)
+        subscribe, joining = PubSub.subscribe, list[asyncio.Task[None]]()
+
+        async def slowly(listener: PubSub, *names: str) -> None:
+            if not joining:
+                joining.append(asyncio.create_task(bus._lanes.join(7)))
+                await asyncio.sleep(0)
+            await subscribe(listener, *names)
+
+        monkeypatch.setattr(PubSub, "subscribe", slowly)
+        await bus.open(no_orphan)
+        await joining[0]
+        client = server.client()
+        assert await client.pubsub_numsub(channel(7)) == [(channel(7).encode(), 1)]
+        await client.aclose()
+        await bus.close()

@@ -61,7 +61,7 @@ class RedisBus:
     @property
     def healthy(self) -> bool:
         """Whether Redis takes what is written, and what it tells is heard."""
-        return self._flusher.reachable and self._lanes.listening
+        return self._flusher.reachable and self._lanes.listening and self._lanes.speaking
 
     async def open(self, orphaned: Orphaned) -> None:
         connections = self._connections = Connections(self._url)

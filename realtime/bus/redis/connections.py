@@ -26,6 +26,10 @@ _logger = logging.getLogger("realtime")
 
 # What a call may take before it counts as lost. Redis answers in well under a millisecond.
 CALL_S = 2.0
+# What a Sentinel may take to say where the master is: several are asked within one call, and the first may be gone.
+_SENTINEL_S = 0.5
+# For whoever is refused because of it.
+_RETRY_AFTER_S = 5.0
 _POOL = 16
 
 _T = TypeVar("_T")
@@ -90,10 +94,10 @@ class Connections:
         try:
             return await self.bounded(answer)
         except OutOfMemoryError:
-            raise RealtimeError("bus_full") from None
+            raise _fault("bus_full") from None
         except (RedisError, OSError, TimeoutError) as error:
             _logger.warning("redis: %s", type(error).__name__)
-            raise RealtimeError("bus_unavailable") from None
+            raise _fault("bus_unavailable") from None
 
     async def try_all(self, commands: Iterable[Sequence[Any]]) -> None:
         """The same for commands."""
@@ -121,11 +125,15 @@ class Connections:
 def refused(answer: Any) -> RealtimeError | None:
     """The error that one of several answers is, if it is one."""
     if isinstance(answer, OutOfMemoryError):
-        return RealtimeError("bus_full")
+        return _fault("bus_full")
     if isinstance(answer, Exception):
         _logger.warning("redis: %s", type(answer).__name__)
-        return RealtimeError("bus_unavailable")
+        return _fault("bus_unavailable")
     return None
+
+
+def _fault(code: str) -> RealtimeError:
+    return RealtimeError(code, retry_after_s=_RETRY_AFTER_S)
 
 
 def _options() -> dict[str, Any]:
@@ -152,5 +160,7 @@ def _client(url: str) -> tuple[Any, Sentinel | None]:
     options = _options() | {"ssl": parts.scheme.startswith("rediss")}
     if parts.username or parts.password:
         options |= {"username": unquote(parts.username or "") or None, "password": unquote(parts.password or "")}
-    sentinel = Sentinel(hosts, sentinel_kwargs={"socket_timeout": CALL_S}, **options)  # type: ignore[no-untyped-call]
+    asked = {name: options[name] for name in ("retry", "retry_on_error", "socket_keepalive", "protocol")}
+    asked |= {"socket_timeout": _SENTINEL_S, "socket_connect_timeout": _SENTINEL_S}
+    sentinel = Sentinel(hosts, sentinel_kwargs=asked, **options)  # type: ignore[no-untyped-call]
     return sentinel.master_for(service[0], db=int(service[2] or 0)), sentinel

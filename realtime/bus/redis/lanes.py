@@ -37,12 +37,13 @@ class Lanes:
 
     Attributes:
         listening: Whether the connection is believed to hear.
+        speaking: Whether the last that it told itself was taken; where it was not, that is known before it is missed.
     """
 
     def __init__(
         self, connections: Connections, worker: str, heard: Callable[[bytes], None], anew: Callable[[], Awaitable[None]]
     ) -> None:
-        self.listening = False
+        self.listening, self.speaking = False, True
         self._connections = connections
         self._echo = echo_channel(worker)
         self._heard = heard
@@ -107,7 +108,8 @@ class Lanes:
                 await self._listen()
             except (RedisError, OSError, TimeoutError, RealtimeError) as error:
                 _logger.warning("redis: listening ended, %s", type(error).__name__)
-            self.listening = False
+            if self.listening:
+                self.listening, pause_s = False, _PAUSE_S
             await self._drop()
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -117,12 +119,16 @@ class Lanes:
         loop = asyncio.get_running_loop()
         listener = self._connections.listener()
         missed = {self._echo, *self._wanted}
-        await self._connections.bounded(listener.subscribe(*missed))
-        self._listener = listener
+        try:
+            await self._connections.bounded(listener.subscribe(*missed))
+        finally:
+            # Whatever it came to, it is to be closed; and who joins from now on tells it so.
+            self._listener = listener
         # Whoever joined while the connection was being made has asked nobody.
-        if late := self._wanted.keys() - missed:
-            missed |= late
-            await self._connections.bounded(listener.subscribe(*late))
+        joined = self._wanted.keys() - missed
+        if joined:
+            missed |= joined
+            await self._connections.bounded(listener.subscribe(*joined))
         self._echoed = loop.time()
         while True:
             limit = self._echoed + 2 * ECHO_S
@@ -157,7 +163,11 @@ class Lanes:
 
     async def _tell_echoes(self) -> None:
         while True:
-            await asyncio.sleep(ECHO_S)
-            # Where it cannot be told it is not heard, and that is noticed there.
-            with suppress(RealtimeError):
+            # Where one was lost, the next comes soon enough not to be missed too.
+            await asyncio.sleep(ECHO_S if self.speaking else ECHO_S / 5)
+            try:
                 await self._connections.all([("PUBLISH", self._echo, "echo")])
+            except RealtimeError:
+                self.speaking = False
+            else:
+                self.speaking = True
