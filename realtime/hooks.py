@@ -63,7 +63,7 @@ class GenerationTakenOver(msgspec.Struct, frozen=True):
 
 
 class GenerationLost(msgspec.Struct, frozen=True):
-    """Another process has taken it over, or ended it: no `GenerationEnded` follows here."""
+    """Another process has taken it over, or ended it, or is left to: no `GenerationEnded` follows here."""
 
     meta: Meta
 

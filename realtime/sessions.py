@@ -97,8 +97,7 @@ class Session:
             self._cancel(self._inner)
         await self._over
         self._close()
-        finished = self._conclude(self._inner)
-        won = await self._writer.seal(finished) == "won"
+        finished, won = await self._seal(self._conclude(self._inner))
         if self._detached:
             await self._read_on(self._inner)
         if self._inner.done():
@@ -106,6 +105,17 @@ class Session:
             # It refers back to this. One that does not end is kept, because nobody else may.
             self._inner = None
         return self._summarise(finished) if won else None
+
+    async def _seal(self, finished: Finished) -> tuple[Finished, bool]:
+        """End the log, as was found or as there is room for; whether it was this that ended it."""
+        try:
+            won = await self._writer.seal(finished)
+        except RealtimeError as error:
+            # Some of what was said is in no log: that is no answer, and no stop either.
+            usage, timings = finished.usage, finished.timings
+            finished = Finished("failed", error=error.error, usage=usage, timings=timings)
+            won = await self._writer.seal(finished)
+        return finished, won == "won"
 
     async def _read_on(self, inner: "asyncio.Task[Ended]") -> None:
         """Wait for the end of an answer that nobody wants any more, but not for ever."""

@@ -71,7 +71,7 @@ class Writer(Protocol):
 
         Raises:
             ValueError: The event may not follow what is there.
-            RealtimeError: `log_limit`.
+            RealtimeError: `log_limit`, `bus_full`.
         """
         ...
 
@@ -80,7 +80,11 @@ class Writer(Protocol):
         ...
 
     def room(self) -> Awaitable[None] | None:
-        """None while the log can take more; where a bound is reached, what is to be awaited before that."""
+        """None while the log can take more; where a bound is reached, what is to be awaited before that.
+
+        Raises:
+            RealtimeError: `bus_full`, by what is awaited.
+        """
         ...
 
     async def seal(self, finished: Finished) -> SealResult:
@@ -88,7 +92,11 @@ class Writer(Protocol):
 
         Returns:
             `won` for the one caller whose event ended the log, and only that one may settle; `closed` when another
-            ended it first; `fenced` when another writer has taken the log over.
+            ended it first; `fenced` when another writer has taken the log over, or is left to.
+
+        Raises:
+            RealtimeError: `bus_full`: some of what was appended had no room, and was dropped. The log is to be sealed
+                again, with that for its end.
         """
         ...
 

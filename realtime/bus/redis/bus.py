@@ -206,7 +206,7 @@ class RedisBus:
     async def erase(self, tenant: str, generation: str) -> bool:
         log = await self._end(tenant, generation)
         keys = log_keys(tenant, generation)
-        answer = await self._asked(ERASE, (keys.meta, keys.log, keys.seen), ())
+        answer = await self._asked(ERASE, (keys.meta, keys.log, keys.seen), (int(LIFE_S * 1000),))
         if answer is None or log is None:
             return False
         shown = self._shelf.get(tenant, generation)
@@ -238,4 +238,5 @@ class RedisBus:
             self._shelf.hear(message)
 
     async def _missed(self) -> None:
+        self._flusher.look_again()
         await self._shelf.look_again()

@@ -17,22 +17,24 @@ from realtime.errors import RealtimeError
 from .batches import encode_meta
 from .connections import Call, Connections, refused
 from .keys import LogKeys, log_keys
-from .scripts import APPEND, RESTORE
+from .scripts import APPEND, APPEND_THOUGH_FULL, RESTORE
 from .writer import LEASE_S, Piece, RedisWriter
 
 _logger = logging.getLogger("realtime")
 
 # From the beginning of one round trip to that of the next: what a token may wait for others.
 _GATHER_S = 0.0025
-# Between two looks at all writers, however much some of them say: one that says nothing has a lease too, and hears
-# of a stop with its renewal where no message arrives.
-_LOOK_S = 0.25
 # After a failure, each one longer.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+# How often every writer is asked whether its lease is due, however much some of them say: one that says nothing has a
+# lease too, and hears of a stop with its renewal where no message arrives.
+_ROUND_S = 0.25
 # What is told whole; of a larger batch the listeners are told that it is there.
 _TOLD_BYTES = 16 * 1024
 # A log that is not renewed for so long belongs to a process, and a deployment, that is gone.
 LIFE_S = 3600.0
+# Logs that have ended and may yet be forgotten; beyond so many the oldest are taken to be safe.
+_MOST_ENDED = 1000
 
 
 class RedisFlusher:
@@ -42,18 +44,27 @@ class RedisFlusher:
         self.reachable = True
         self._connections = connections
         self.retention = retention
-        self._writers: set[RedisWriter] = set()
+        # In the order of their creation.
+        self._writers: dict[RedisWriter, None] = {}
         self._dirty: set[RedisWriter] = set()
+        self._round_at = 0.0
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="redis flusher")
 
     def add(self, writer: RedisWriter) -> None:
         """Carry this one too, and renew its lease."""
-        self._writers.add(writer)
+        self._writers[writer] = None
 
     def dirty(self, writer: RedisWriter) -> None:
         """See `Flusher`."""
         self._dirty.add(writer)
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """Redis may have forgotten something, and be it an end, of which nothing more is said: ask for every log."""
+        for writer in self._writers:
+            writer.doubt()
+        self._dirty.update(self._writers)
         self._wake.set()
 
     async def close(self) -> None:
@@ -62,12 +73,11 @@ class RedisFlusher:
         await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        pause_s, look_at = _PAUSE_S, 0.0
+        pause_s = _PAUSE_S
         while True:
             began = time.monotonic()
-            if began >= look_at:
-                look_at = began + _LOOK_S
-                self._look()
+            if began >= self._round_at:
+                self._go_round(began)
             try:
                 await self._flush(began)
             except RealtimeError:
@@ -76,26 +86,28 @@ class RedisFlusher:
                 await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 continue
+            if not self.reachable:
+                self.look_again()
             self.reachable, pause_s = True, _PAUSE_S
             await asyncio.sleep(max(0.0, began + _GATHER_S - time.monotonic()))
             if not self._dirty:
                 self._wake.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(look_at - time.monotonic()):
+                    async with asyncio.timeout(max(0.0, self._round_at - time.monotonic())):
                         await self._wake.wait()
 
-    def _look(self) -> None:
-        """See who has to be renewed, and let go of those that are over."""
-        self._writers = {writer for writer in self._writers if not writer.over}
-        self._dirty |= self._writers
+    def _go_round(self, now: float) -> None:
+        """Let go of what is done, and ask the others, however much some of them have to say."""
+        self._round_at = now + _ROUND_S
+        carried = [writer for writer in self._writers if not writer.done]
+        safe = set([writer for writer in carried if writer.over][:-_MOST_ENDED])
+        self._writers = dict.fromkeys(writer for writer in carried if writer not in safe)
+        self._dirty.update(self._writers)
 
     async def _flush(self, now: float) -> None:
         """One round trip; raises RealtimeError when its answer was not had."""
-        pieces = [(writer, piece) for writer in self._dirty if not writer.over and (piece := writer.piece(now))]
-        if not pieces:
-            self._dirty.clear()
-            return
-        self._dirty = set()
+        dirty, self._dirty = self._dirty, set()
+        pieces = [(writer, piece) for writer in dirty if not writer.done and (piece := writer.piece(now))]
         try:
             answers = await self._connections.run_all(self._call(writer, piece) for writer, piece in pieces)
             for (writer, piece), answer in zip(pieces, answers, strict=True):
@@ -110,7 +122,8 @@ class RedisFlusher:
         keys = log_keys(meta.tenant, meta.generation)
         life_s = self.retention.ended_s if piece.final else LIFE_S
         return (
-            APPEND,
+            # What ends a log lets go of its memory, and what keeps it takes none.
+            APPEND_THOUGH_FULL if piece.final or not piece.batch else APPEND,
             (keys.log, keys.meta, keys.leases, keys.channel),
             (
                 writer.fence,
@@ -131,8 +144,7 @@ class RedisFlusher:
     async def _settle(self, writer: RedisWriter, piece: Piece, answer: Any, now: float) -> None:
         fault = refused(answer)
         if fault is not None:
-            self._dirty.add(writer)
-            writer.refuse(fault)
+            self._refuse(writer, fault, now)
             return
         word, top, stop = answer[0].decode(), int(answer[1]), answer[2].decode()
         if stop:
@@ -145,7 +157,7 @@ class RedisFlusher:
                 writer.go_on_from(top)
                 more = True
             case "LOST":
-                writer.go_on_from(await self._restore(writer))
+                await self._restore(writer, now)
                 more = True
             case _:
                 writer.lose("fenced" if word == "FENCED" else "closed")
@@ -153,8 +165,13 @@ class RedisFlusher:
         if more:
             self._dirty.add(writer)
 
-    async def _restore(self, writer: RedisWriter) -> int:
-        """Make again what Redis has lost of a log; how far it is."""
+    def _refuse(self, writer: RedisWriter, fault: RealtimeError, now: float) -> None:
+        # It may have a lease to renew, which is not refused.
+        self._dirty.add(writer)
+        writer.refuse(fault, now)
+
+    async def _restore(self, writer: RedisWriter, now: float) -> None:
+        """Make again what Redis has lost of a log, and go on from where that is."""
         meta, log = writer.log.meta, writer.log
         keys: LogKeys = log_keys(meta.tenant, meta.generation)
         _logger.warning("redis: %s was lost, and is written again", meta.generation)
@@ -169,8 +186,10 @@ class RedisFlusher:
                 keys.member,
                 int(LEASE_S * 1000),
                 int(LIFE_S * 1000),
+                log.trimmed,
             ),
         )
         if (fault := refused(answer)) is not None:
-            raise fault
-        return int(answer)
+            self._refuse(writer, fault, now)
+        else:
+            writer.go_on_from(int(answer))

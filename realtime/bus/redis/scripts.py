@@ -5,6 +5,8 @@ from importlib.resources import files
 from typing import NamedTuple
 
 _FOLDER = files(__package__) / "lua"
+# A script that says so may write where Redis is full; one that does not may only take away.
+_THOUGH_FULL = "#!lua flags=allow-oom\n"
 
 
 class Script(NamedTuple):
@@ -15,16 +17,19 @@ class Script(NamedTuple):
     keys: int
 
 
-def _read(name: str, keys: int) -> Script:
-    text = (_FOLDER / f"{name}.lua").read_text()
+def _read(name: str, keys: int, *, though_full: bool = False) -> Script:
+    text = (_THOUGH_FULL if though_full else "") + (_FOLDER / f"{name}.lua").read_text()
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest(), keys)
 
 
 CREATE = _read("create", 3)
 APPEND = _read("append", 4)
 RESTORE = _read("restore", 3)
-STOP = _read("stop", 3)
-TAKE_OVER = _read("take_over", 2)
-PRESENT = _read("present", 2)
 CLAIM = _read("claim", 5)
-ERASE = _read("erase", 3)
+
+# Small, and bounded by what there is already: with these a full Redis is left in order, and comes to have room again.
+APPEND_THOUGH_FULL = _read("append", 4, though_full=True)
+STOP = _read("stop", 3, though_full=True)
+TAKE_OVER = _read("take_over", 2, though_full=True)
+PRESENT = _read("present", 2, though_full=True)
+ERASE = _read("erase", 3, though_full=True)

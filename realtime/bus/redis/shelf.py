@@ -68,6 +68,10 @@ class Shelf:
         shown = None
         try:
             shown = await load(self._connections, tenant, generation)
+            held = self._held.get((tenant, generation))
+            if held is not None and not held.gone:
+                # This process has become its writer meanwhile.
+                return held.log
             if shown is not None and shown.log.finished is None:
                 self.hold(shown)
                 # What was told while it was being read was told to nobody.

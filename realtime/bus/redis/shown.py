@@ -63,6 +63,17 @@ class Shown:
         """Whether something is known to be missing."""
         return self.log.finished is None and self._wanted > self.log.head
 
+    @property
+    def adrift(self) -> bool:
+        """What was written of it here last is in no log of record."""
+        return self.writer is not None and self.writer.adrift
+
+    def compare(self, branches: str) -> None:
+        """See whether another has gone on from before what was shown: then others have its place."""
+        log = self.log
+        if any(epoch not in log.branches and since < log.head for since, epoch in _branches(branches)):
+            self.gone = True
+
     def tell(self, top: int) -> None:
         """It reaches to that number."""
         self._wanted = max(self._wanted, top)
@@ -126,12 +137,18 @@ async def load_end(connections: Connections, tenant: str, generation: str) -> Ev
 
 
 def new_log(meta: Meta, branches: str) -> EventLog:
-    """An empty log with these branches, as `create.lua` and `take_over.lua` write them."""
-    first, *later = (part.partition(":") for part in branches.split(","))
-    log = EventLog(meta, epoch_of(int(first[2])), limit_bytes=None)
-    for since, _, fence in later:
-        log.branches.begin(epoch_of(int(fence)), int(since))
+    """An empty log with these branches."""
+    (_, first), *later = _branches(branches)
+    log = EventLog(meta, first, limit_bytes=None)
+    for since, epoch in later:
+        log.branches.begin(epoch, since)
     return log
+
+
+def _branches(written: str) -> list[tuple[int, str]]:
+    """The number after which each epoch begins, as `create.lua` and `take_over.lua` write them."""
+    parts = (part.partition(":") for part in written.split(","))
+    return [(int(since), epoch_of(int(fence))) for since, _, fence in parts]
 
 
 async def fill(connections: Connections, shown: Shown) -> None:

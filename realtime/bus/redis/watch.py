@@ -79,12 +79,13 @@ class Watch:
         """Once: every log here, in one round trip, and then those that are behind."""
         running: list[Shown] = []
         for shown in self._held:
+            shown.gone = shown.gone or shown.adrift
             if shown.idle_since(now) <= now - _IDLE_S:
                 self._held.let_go(shown)
             elif not shown.driven:
                 # Of one that has ended, its lane is left.
                 self._held.settle(shown)
-                if shown.log.finished is None:
+                if shown.log.finished is None and not shown.gone:
                     running.append(shown)
         if not running:
             return
@@ -100,12 +101,13 @@ class Watch:
             else:
                 shown.missing_since = None
                 shown.log.stopping = shown.log.stopping or answer[1] is not None
+                shown.compare(answer[2].decode())
                 shown.tell(int(answer[0]))
             self._held.settle(shown)
 
     @staticmethod
     def _question(log: EventLog) -> tuple[str, ...]:
-        return ("HMGET", log_keys(log.meta.tenant, log.meta.generation).meta, "top", "stop")
+        return ("HMGET", log_keys(log.meta.tenant, log.meta.generation).meta, "top", "stop", "branches")
 
 
 def presence(log: EventLog, worker: str, *, here: bool, message: bytes = b"", publish: str = "PUBLISH") -> Call:

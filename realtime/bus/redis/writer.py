@@ -2,10 +2,13 @@
 
 It keeps what it has handed over and Redis has not acknowledged, and the log itself is the rest of what it has ever
 written. So wherever Redis turns out to be (an answer was lost, a failover has forgotten the last second, all of it is
-gone), it goes on from there, and the answer that tells where is the only thing it believes.
+gone), it goes on from there, and the answer that tells where is the only thing it believes. An end may be forgotten
+like anything else, so a log that has ended is looked at once more.
 """
 
 import asyncio
+import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -19,13 +22,18 @@ from realtime.events import FOLLOWS, PHASES, AnyEvent, Finished, Phase, StoppedB
 from realtime.log import MAX_EVENTS, EventLog
 
 from .batches import encode_batch
+from .refusals import Refusals
+
+_logger = logging.getLogger("realtime")
 
 # What a generation may be ahead of Redis, before its provider is read no further.
 _MOST_AHEAD_BYTES = 1 << 20
 # Of one batch: small enough that nobody waits behind it, large enough that it is what a round trip costs.
 _BATCH_EVENTS, _BATCH_BYTES = 512, 64 * 1024
-# How long a full Redis is waited for.
-_FULL_S = 10.0
+# What a replica may lag behind: an end that Redis still has so much later will not be forgotten by a failover.
+CERTAIN_S = 10.0
+# How long an end waits for a Redis that does not answer: longer than a restart takes, or a failover.
+SEAL_S = 120.0
 # A lease is renewed this often, and holds for the longer time. Whoever hangs for that long is replaced. With the time
 # between two looks, and with that of a process that hears nothing either, a stop still takes no more than 3.5 s.
 RENEW_S, LEASE_S = 2.5, 8.0
@@ -69,6 +77,10 @@ class RedisWriter:
         fence: This writer's epoch; a greater one is another's, and ends this.
         born: Monotonic time of the log's beginning.
         token: Tells a repeated creation from a second one.
+
+    Attributes:
+        adrift: What is shown of the log here is not what the log of record is, or will not become it: whoever reads it
+            here is to come again.
     """
 
     def __init__(
@@ -87,7 +99,12 @@ class RedisWriter:
         self.token = token
         self.stop_requested: StoppedBy | None = None
         self.lost: SealResult | None = None
-        self.renewed = self.moved = time.monotonic()
+        self.adrift = False
+        self._renewed = self._ended = time.monotonic()
+        self._certain = False
+        # Before it is due to go, or it would be made anew for ever.
+        self._certain_s = min(CERTAIN_S, retention.ended_s / 2)
+        self._refusals = Refusals()
         self._flusher = flusher
         self._retention = retention
         self._born = born
@@ -129,7 +146,7 @@ class RedisWriter:
             raise ValueError(f"{type(event).__name__} may not follow {self._phase!r} in {self!r}")
         size = event.size()
         head = self.log.head + len(self._ahead)
-        if phase == "content" and self.log.meta.retain == "all":
+        if phase == "content":
             self._refuse_when_full(head, size)
         self._phase = phase
         self._bytes += size
@@ -159,7 +176,20 @@ class RedisWriter:
             self._sealed = asyncio.get_running_loop().create_future()
             self.append(finished)
         self._on_stop = self._on_lost = None
-        return await asyncio.shield(self._sealed)
+        sealed = self._sealed
+        try:
+            async with asyncio.timeout(SEAL_S):
+                return await asyncio.shield(sealed)
+        except TimeoutError:
+            if not sealed.done():
+                self._give_up()
+            return sealed.result()
+
+    def _give_up(self) -> None:
+        """Write nothing more, though nobody else has the log. Its lease runs out, and who sweeps it then ends it."""
+        _logger.error("redis: %s could not be ended within %g s", self.log.meta.generation, SEAL_S)
+        self.adrift = True
+        self.lose("fenced")
 
     # For whoever carries it.
 
@@ -179,13 +209,27 @@ class RedisWriter:
 
     @property
     def over(self) -> bool:
-        """Nothing more of it is to be carried."""
+        """Nothing more is to be said."""
         return self.lost is not None or self.log.finished is not None
+
+    @property
+    def done(self) -> bool:
+        """Nothing more of it is to be carried: what was said will not be forgotten, or another has the log."""
+        return self.lost is not None or self._certain
+
+    def doubt(self) -> None:
+        """Redis may be another than it was, and have forgotten something: look at once."""
+        self._renewed = -math.inf
 
     def piece(self, now: float) -> Piece | None:
         """What comes next; None when there is nothing, and the lease holds."""
-        renews = now - self.renewed >= RENEW_S
-        events = self._following()
+        renews = now - self._renewed >= (RENEW_S if self.log.finished is None else self._certain_s)
+        if self.log.finished is not None and now - self._ended >= self._retention.ended_s:
+            # It is not kept any more, and rightly so.
+            self._certain = True
+            return None
+        # The lease does not wait for room.
+        events = [] if self._refusals.resting(now) else self._following()
         if not events and not renews:
             return None
         first, last = self._next, self._next + len(events) - 1
@@ -196,28 +240,58 @@ class RedisWriter:
     def acknowledge(self, piece: Piece, top: int, now: float) -> bool:
         """Redis has it, and everything up to `top`; whether there is more to carry."""
         if piece.renews or piece.final:
-            self.renewed = now
-        self._advance(top)
+            self._renewed = now
+        if piece.batch:
+            self._refusals.taken()
+        if top < piece.last:
+            # Only one who says nothing finds it so; whoever says something is told of the gap.
+            self.go_on_from(top)
+        else:
+            self._advance(top)
+            self._note_end(piece, now)
         return bool(self._ahead) or self._next <= self.log.head
+
+    def _note_end(self, piece: Piece, now: float) -> None:
+        if piece.final:
+            self._ended = now
+        elif self.log.finished is not None and not piece.batch:
+            self._certain = now - self._ended >= self._certain_s
 
     def go_on_from(self, top: int) -> None:
         """Redis is somewhere else than this took it to be."""
-        self._advance(min(top, self.written[0]))
-        self._next = min(top, self.written[0]) + 1
+        top = min(top, self.written[0])
+        if top < self.log.trimmed:
+            # What would come next is not kept here either.
+            self.lose("fenced")
+            return
+        self._advance(top)
+        self._next = top + 1
 
-    def refuse(self, fault: RealtimeError) -> None:
-        """Redis takes nothing more. The provider waits, and is given up when that lasts."""
-        if self._room is not None and not self._room.done() and self._patience_over(time.monotonic()):
-            self._room.set_exception(fault)
+    def refuse(self, fault: RealtimeError, now: float) -> None:
+        """Redis does not take it. When it stays full the provider is given up, and what was not taken with it."""
+        self._refusals.note(fault, now)
+        if not self._refusals.full:
+            return
+        if self._room is not None and not self._room.done():
+            self._room.set_exception(RealtimeError("bus_full"))
+        sealed = self._sealed
+        if sealed is not None and not sealed.done() and len(self._ahead) > 1:
+            # An end by itself is let in, and this one may not say that all was said.
+            self._drop_ahead()
+            self._sealed = None
+            sealed.set_exception(RealtimeError("bus_full"))
 
-    def _patience_over(self, now: float) -> bool:
-        return now - self.moved >= _FULL_S
+    def _drop_ahead(self) -> None:
+        self._ahead.clear()
+        self._ahead_bytes = 0
+        self._phase, self._bytes = self.log.phase, self.log.payload_bytes
 
     def lose(self, how: SealResult) -> None:
         """Another has ended the log, or writes it now."""
-        if self.over:
+        if self.lost is not None:
             return
         self.lost = how
+        self.adrift = self.adrift or self.log.finished is not None
         self._ahead.clear()
         self._ahead_bytes = 0
         self._release_room()
@@ -228,7 +302,6 @@ class RedisWriter:
 
     def _advance(self, top: int) -> None:
         """Show what Redis has."""
-        self.moved = time.monotonic()
         log, ahead = self.log, self._ahead
         moved = log.head < top and bool(ahead)
         while log.head < top and ahead:
@@ -259,6 +332,10 @@ class RedisWriter:
         return events
 
     def _refuse_when_full(self, head: int, size: int) -> None:
+        if self._refusals.full:
+            raise RealtimeError("bus_full")
+        if self.log.meta.retain == "window":
+            return
         limit = self._retention.log_limit_bytes
         if self._bytes + size > limit:
             raise RealtimeError("log_limit", f"The generation passed {limit} bytes.", limit=limit)

@@ -3,9 +3,9 @@
 -- ARGV: fence, first, last, batch, generation, member, lease ms ('' not to renew), life ms, final ('1'), publish command,
 --       most bytes to publish, oldest number to keep ('' for all)
 -- Answers: word, top, who asked for a stop
-local about = redis.call('HMGET', KEYS[2], 'fence', 'top', 'ended', 'stop')
+local about = redis.call('HMGET', KEYS[2], 'fence', 'top', 'ended', 'stop', 'erased')
 if not about[1] then
-  return {'LOST', 0, ''}
+  return {about[5] and 'CLOSED' or 'LOST', 0, ''}
 end
 local fence, top, ended, stop = tonumber(about[1]), tonumber(about[2]), about[3], about[4] or ''
 if fence > tonumber(ARGV[1]) then
@@ -33,7 +33,7 @@ if ARGV[4] ~= '' then
     return {'GAP', top, stop}
   end
 elseif ended then
-  return {'CLOSED', top, stop}
+  return {ended == ARGV[1] and 'OK' or 'CLOSED', top, stop}
 end
 if ARGV[9] == '1' then
   redis.call('HSET', KEYS[2], 'ended', ARGV[1])
