@@ -22,7 +22,12 @@ from .service import Service
 from .slots import Slot
 
 OPTIONS = ("after", "replay", "view", "pace", "flush_ms")
-_COME_BACK: dict[str, Literal["draining", "overloaded"]] = {"draining": "draining", "overloaded": "overloaded"}
+_COME_BACK: dict[str, Literal["draining", "overloaded"]] = {
+    "draining": "draining",
+    "overloaded": "overloaded",
+    "bus_unavailable": "overloaded",
+    "bus_full": "overloaded",
+}
 
 Serve = Callable[[HttpStream], Awaitable[Leaving]]
 

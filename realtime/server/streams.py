@@ -70,8 +70,8 @@ class EventsRoute:
         principal = await self._service.principal(scope)
         streaming = Streaming(self._service, scope, receive, send, ())
         wire = streaming.wire(SSE) or SSE
-        log = await self._service.sessions.find(principal, scope["path_params"]["generation"])
         try:
+            log = await self._service.sessions.find(principal, scope["path_params"]["generation"])
             streaming.refuse_reset(log, streaming.options.cursor(), wire)
             if not await streaming.answered(log, wire):
                 with self._service.reserve() as slot:
