@@ -15,6 +15,7 @@ from .faults import from_garbage, from_in_band
 from .responses_items import MessagePart
 from .responses_outputs import Outputs
 from .responses_wire import (
+    MAX_REASON,
     PASSED_ON,
     QUIET,
     Response,
@@ -148,15 +149,15 @@ class ResponsesTranslator:
             raise from_in_band(response.error)
         if status in _FAILED:
             raise RealtimeError("upstream_truncated", "The provider's answer was cancelled there.")
-        self.ended = self._reason(status, response)
+        native = _native_reason(status, response)
+        self.ended = Ended(self._reason(status, native), native[:MAX_REASON])
 
-    def _reason(self, status: str, response: Response) -> Ended:
+    def _reason(self, status: str, native: str) -> Reason:
         if status == "incomplete":
-            native = response.incomplete_details.reason if response.incomplete_details else None
-            return Ended(REASONS.get(native or "", "other"), native or status)
+            return REASONS.get(native, "other")
         if self._outputs.asks:
-            return Ended("tool_calls", status)
-        return Ended("refusal" if self._outputs.refused else "stop", status)
+            return "tool_calls"
+        return "refusal" if self._outputs.refused else "stop"
 
     def _fail(self, said: ResponseEvent, _batch: list[Item]) -> None:
         self.done = True
@@ -207,3 +208,9 @@ _TAKEN: dict[str, Callable[[ResponsesTranslator, ResponseEvent, list[Item]], Non
     "response.cancelled": ResponsesTranslator._end,
     "error": ResponsesTranslator._fail,
 }
+
+
+def _native_reason(status: str, response: Response) -> str:
+    """Why an answer ended, as the provider says it: its status, and of one that is incomplete what is said of that."""
+    details = response.incomplete_details if status == "incomplete" else None
+    return (details.reason if details else None) or status

@@ -73,6 +73,9 @@ _ENVELOPE = frozenset(
     }
 )
 
+# Characters of a reason in the provider's words, which are one word.
+MAX_REASON = 100
+
 NOTHING = msgspec.Raw(b"null")
 
 

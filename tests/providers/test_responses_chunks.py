@@ -440,6 +440,15 @@ def test_an_answer_that_is_incomplete(native: str | None, reason: Any, kind: str
     )
 
 
+@pytest.mark.parametrize("kind", ["incomplete", "odd"])
+def test_a_reason_that_is_no_word(kind: str) -> None:
+    """However long it is, no more is kept of it than of any other provider's."""
+    text = "x" * 4_000
+    body = wire.response(text if kind == "odd" else kind, incomplete_details={"reason": text})
+    told = ended([text_delta("x"), wire.event("response.completed", response=body)])
+    assert told == Ended("other" if kind == "incomplete" else "stop", "x" * 100)
+
+
 @pytest.mark.parametrize("code", ["server_error", "rate_limit_exceeded", "invalid_prompt", "image_too_large", "newest"])
 @pytest.mark.parametrize("shape", ["failed", "flat", "nested", "untyped"])
 def test_failures_in_the_stream(code: str, shape: str) -> None:
