@@ -298,8 +298,14 @@ class SessionManager:
 
     def _ask_stop(self, meta: Meta, by: StoppedBy) -> None:
         """Stop through the bus, as anyone else would: it is the bus that makes a stop durable."""
-        self._hooks(StopRequested(meta, by, self._sessions[meta.generation].log.state))
-        self.tasks.spawn(self._bus.stop(meta.tenant, meta.generation, by), f"stop {meta.generation}")
+        state = self._sessions[meta.generation].log.state
+        self.tasks.spawn(self._give_up(meta, by, state), f"stop {meta.generation}")
+
+    async def _give_up(self, meta: Meta, by: StoppedBy, state: State) -> None:
+        log = await self._bus.stop(meta.tenant, meta.generation, by)
+        # Refused while somebody observes it in another process, and asked again a while later.
+        if log is not None and log.stopping:
+            self._hooks(StopRequested(meta, by, state))
 
     def replace_catalogue(self, catalogue: Catalogue) -> None:
         """Offer these from now on. What runs goes on with what it was started with, which is closed after it."""

@@ -1,7 +1,10 @@
 """What is told on a lane: events, that there are some, that a stop is wanted, that a conversation has a new generation,
-that observers have come to another process or left it."""
+that observers have come to another process or left it.
 
-from typing import Literal, NamedTuple, cast
+Of the words of a message those that a later release has added at its end are passed over.
+"""
+
+from typing import Literal, NamedTuple, cast, get_args
 
 from realtime.events import StoppedBy
 
@@ -11,6 +14,10 @@ _ID = 32
 _CREATED = b"@"
 _STOP = b"stop "
 _PRESENCE = b"seen "
+_STOPPED_BY = frozenset(get_args(StoppedBy))
+
+Reader = Literal["observer", "waiter"]
+"""Who observes, or who only waits for the end."""
 
 
 class Told(NamedTuple):
@@ -27,11 +34,11 @@ class Stop(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Observers are there, or no more, in that process."""
+    """Somebody has come to a process where nobody was, or the last has left it."""
 
     generation: str
     worker: str
-    present: bool
+    reader: Reader
 
 
 class Created(NamedTuple):
@@ -51,17 +58,24 @@ def read_message(data: bytes) -> Message:
         ValueError: The same.
     """
     if data.startswith(_CREATED):
-        return Created(data[1:].decode())
+        return Created(data[1:].decode().partition(" ")[0])
     generation, rest = data[:_ID].decode(), data[_ID:]
     if rest.startswith(_STOP):
-        return Stop(generation, cast("StoppedBy", rest[len(_STOP) :].decode()))
+        _, by, *_ = rest.decode().split(" ")
+        return Stop(generation, stopped_by(by))
     if rest.startswith(_PRESENCE):
-        worker, _, how = rest[len(_PRESENCE) :].decode().partition(" ")
-        return Seen(generation, worker, how == "here")
+        _, worker, reader, *_ = rest.decode().split(" ")
+        return Seen(generation, worker, "waiter" if reader == "waiter" else "observer")
     if b" " in rest:
         written = decode_written(rest)
         return Told(generation, written, written.last)
     return Told(generation, None, int(rest))
+
+
+def stopped_by(word: str) -> StoppedBy:
+    """Who asked for a stop, by its word in Redis. A later release may know of others: the wish is kept all the same, as
+    the server's."""
+    return cast("StoppedBy", word) if word in _STOPPED_BY else "server"
 
 
 def created(conversation: str) -> bytes:
@@ -69,6 +83,6 @@ def created(conversation: str) -> bytes:
     return _CREATED + conversation.encode()
 
 
-def seen(generation: str, worker: str, how: Literal["here", "gone"]) -> bytes:
-    """Tell that there are observers in a process, or no more."""
-    return generation.encode() + _PRESENCE + f"{worker} {how}".encode()
+def seen(generation: str, worker: str, reader: Reader) -> bytes:
+    """Tell that somebody has come to a process, or that the last has left it."""
+    return generation.encode() + _PRESENCE + f"{worker} {reader}".encode()

@@ -124,9 +124,9 @@ class Shelf:
         match message:
             case Stop(_, by):
                 self.note_stop(shown, by)
-            case Seen(_, worker, present):
+            case Seen(_, worker, reader):
                 if worker != self._worker and shown.writer is not None:
-                    shown.writer.note_elsewhere(present=present)
+                    shown.writer.note_elsewhere(observed=reader == "observer")
             case Told(_, written, top) if not shown.driven:
                 if written is not None:
                     shown.take(written)
@@ -166,10 +166,10 @@ class Shelf:
                 shown.tell(shown.log.head + 1)
                 self.settle(shown)
 
-    def _say_presence(self, shown: Shown, present: int, observed: bool) -> None:  # noqa: ARG002, FBT001 - a callback
+    def _say_presence(self, shown: Shown, present: int, observed: bool) -> None:  # noqa: FBT001 - a callback
         if shown.driven or shown.log.finished is not None:
             return
         generation = shown.log.meta.generation
-        message = seen(generation, self._worker, "here" if present else "gone")
+        message = seen(generation, self._worker, "observer" if observed else "waiter")
         call = presence(shown.log, self._worker, here=present > 0, message=message, publish=self._connections.publish)
         self._tasks.spawn(self._connections.tell([call]), f"presence {generation}")

@@ -201,11 +201,13 @@ class RedisWriter:
             if self._on_stop is not None:
                 self._on_stop(by)
 
-    def note_elsewhere(self, *, present: bool) -> None:
-        """Observers have come to another process, or left it; who drives this is to know of them."""
+    def note_elsewhere(self, *, observed: bool) -> None:
+        """Somebody has come to another process, or left it: whoever drives this begins again to wait for its last
+        observer. How many are elsewhere is not believed, since a process that dies does not say that they have gone; a
+        stop that is asked for because nobody is there is refused in Redis while somebody is."""
         callback = self.log.on_presence
         if callback is not None:
-            callback(self.log.observers + int(present), True)
+            callback(self.log.observers, observed)
 
     @property
     def over(self) -> bool:
