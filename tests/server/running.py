@@ -74,10 +74,14 @@ class Process:
 
 
 @asynccontextmanager
-async def running(*flags: str, **variables: str) -> AsyncIterator[tuple[Process, Address]]:
-    """Run `realtime serve` with the demo on a free port, until the block is left."""
+async def running(*flags: str, module: str = "realtime", **variables: str) -> AsyncIterator[tuple[Process, Address]]:
+    """Run `realtime serve` with the demo on a free port, until the block is left.
+
+    Args:
+        module: What `python -m` runs in its place.
+    """
     env = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
-    command = [sys.executable, "-m", "realtime", "serve", "--port", "0", "--demo", *flags]
+    command = [sys.executable, "-m", module, "serve", "--port", "0", "--demo", *flags]
     process = Process(
         await asyncio.create_subprocess_exec(
             *command,

@@ -9,16 +9,24 @@ from realtime.events import AnyEvent
 from realtime.log import Meta
 
 
+class Timed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An event and its time; see `Entry`."""
+
+    at: int
+    event: AnyEvent
+
+
 class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """Events that follow each other.
+    """Events that follow each other. Structs as arrays, of which a reader passes over what a later release has added at
+    their ends.
 
     Attributes:
         first: Number of the first.
-        events: Each with its time; see `Entry`.
+        events: Each with its time.
     """
 
     first: int
-    events: list[tuple[int, AnyEvent]]
+    events: list[Timed]
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -33,14 +41,22 @@ class Written(msgspec.Struct, frozen=True):
         return self.batch.first + len(self.batch.events) - 1
 
 
+# What a batch in JSON begins with, and none in MessagePack.
+_JSON = b"["
 _encode = msgspec.msgpack.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(Batch).decode
+_decode_json_batch = msgspec.json.Decoder(Batch).decode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 
 
 def encode_batch(first: int, events: Sequence[tuple[int, AnyEvent]]) -> bytes:
     """As `append.lua` takes it."""
-    return _encode((first, events))
+    try:
+        return _encode((first, events))
+    except OverflowError:
+        # An application may say any integer, and MessagePack's end at 64 bits.
+        return _encode_json((first, events))
 
 
 def decode_written(data: bytes) -> Written:
@@ -51,8 +67,9 @@ def decode_written(data: bytes) -> Written:
             write anything, so it is decoded strictly and never trusted.
     """
     fence, _, batch = data.partition(b" ")
+    decode = _decode_json_batch if batch.startswith(_JSON) else _decode_batch
     try:
-        return Written(int(fence), _decode_batch(batch))
+        return Written(int(fence), decode(batch))
     except (ValueError, msgspec.DecodeError):
         raise RealtimeError("bus_unavailable", "The log of record holds something that cannot be read.") from None
 

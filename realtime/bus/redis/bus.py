@@ -26,7 +26,7 @@ from .flusher import LIFE_S, RedisFlusher
 from .index import Index
 from .keys import lane_of, log_keys
 from .lanes import Lanes
-from .messages import Created, read_message
+from .messages import Created, read_message, stopped_by
 from .orphans import Orphans
 from .scripts import CREATE, ERASE, STOP, Script
 from .shelf import Shelf
@@ -164,7 +164,7 @@ class RedisBus:
         shown = self._shelf.get(tenant, generation)
         if answer[0] == b"OK" and shown is not None:
             # Whoever asked sees it now, whenever it is told.
-            self._shelf.note_stop(shown, answer[1].decode())
+            self._shelf.note_stop(shown, stopped_by(answer[1].decode()))
         return log
 
     async def conversation(self, tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:

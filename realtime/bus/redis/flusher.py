@@ -17,6 +17,7 @@ from realtime.errors import RealtimeError
 from .batches import encode_meta
 from .connections import Call, Connections, refused
 from .keys import LogKeys, log_keys
+from .messages import stopped_by
 from .scripts import APPEND, APPEND_THOUGH_FULL, RESTORE
 from .writer import LEASE_S, Piece, RedisWriter
 
@@ -148,7 +149,7 @@ class RedisFlusher:
             return
         word, top, stop = answer[0].decode(), int(answer[1]), answer[2].decode()
         if stop:
-            writer.request_stop(stop)
+            writer.request_stop(stopped_by(stop))
         match word:
             case "OK":
                 more = writer.acknowledge(piece, top, now)

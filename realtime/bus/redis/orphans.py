@@ -5,11 +5,13 @@ import random
 import time
 
 from realtime.bus.base import Orphaned
+from realtime.events import StoppedBy
 from realtime.tasks import TaskRegistry
 
 from .connections import Connections, refused
 from .flusher import LIFE_S, RedisFlusher
 from .keys import log_keys, of_member
+from .messages import stopped_by
 from .scripts import TAKE_OVER
 from .shelf import Shelf
 from .shown import Shown, fill
@@ -47,7 +49,7 @@ class Orphans:
         shown = await self._held(tenant, generation, fence, int(answer[3]))
         if shown is None or shown.gone or shown.log.finished is not None:
             return
-        writer = self._writer(shown, fence, stop or None)
+        writer = self._writer(shown, fence, stopped_by(stop) if stop else None)
         self._shelf.hold(shown, writer)
         self._flusher.add(writer)
         self._tasks.spawn(self._end(writer), f"end {generation}")
@@ -74,8 +76,8 @@ class Orphans:
                 held.log.branches.begin(epoch_of(fence), top)
         return held
 
-    def _writer(self, shown: Shown, fence: int, stop: str | None) -> RedisWriter:
+    def _writer(self, shown: Shown, fence: int, stop: StoppedBy | None) -> RedisWriter:
         meta = shown.log.meta
         born = time.monotonic() - (time.time() - meta.created_ms / 1000)
         token = str(fence)
-        return RedisWriter(shown.log, fence, self._flusher, self._flusher.retention, born=born, token=token, stop=stop)  # type: ignore[arg-type]
+        return RedisWriter(shown.log, fence, self._flusher, self._flusher.retention, born=born, token=token, stop=stop)

@@ -94,8 +94,8 @@ class Shown:
         elif epoch != log.branches.at(batch.first):
             # A writer who does not know yet that it was replaced; Redis has refused it.
             return
-        for at, event in batch.events[log.head + 1 - batch.first :]:
-            log.append(event, at, more=True)
+        for timed in batch.events[log.head + 1 - batch.first :]:
+            log.append(timed.event, timed.at, more=True)
         log.show()
 
 
