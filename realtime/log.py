@@ -308,7 +308,8 @@ class EventLog:
     def begin_at(self, first: int) -> None:
         """Of a copy with nothing in it: what comes before that number is no longer kept."""
         self.head = self.trimmed = first - 1
-        self._phase = "content"
+        # Which whatever is not the first event may follow.
+        self._phase = "attempt"
 
     def send_away(self) -> None:
         """Ask every observer to come again: this copy is not what the log is."""

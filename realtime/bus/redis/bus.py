@@ -23,7 +23,7 @@ from realtime.tasks import TaskRegistry
 from .batches import encode_batch, encode_meta
 from .connections import Connections, refused
 from .flusher import LIFE_S, RedisFlusher
-from .index import Index
+from .index import Claimed, Index
 from .keys import lane_of, log_keys
 from .lanes import Lanes
 from .messages import Created, read_message, stopped_by
@@ -86,25 +86,27 @@ class RedisBus:
     # Starts.
 
     async def claimed(self, tenant: str, subject: str | None, claim: Claim) -> EventLog | None:
-        generation = await self._index.claimed(tenant, subject, claim)
-        return None if generation is None else await self.find(tenant, generation)
+        claimed = await self._index.claimed(tenant, subject, claim)
+        log = None if claimed is None else await self.find(tenant, claimed.generation)
+        if claimed is not None and log is not None:
+            _refuse_mismatch(claimed)
+        return log
 
     async def create(self, meta: Meta, claim: Claim) -> Writer | EventLog:
         over = ""
         for _ in range(_TRIES):
-            word, generation = await self._index.claim(meta, claim, over)
-            if word == "NEW":
+            claimed = await self._index.claim(meta, claim, over)
+            if claimed.word == "NEW":
                 return await self._make(meta, self._index.claim_key(meta, claim))
-            if word == "SAME":
-                log = await self._made(meta.tenant, generation)
-                if log is not None:
-                    return log
-            else:
-                log = await self.find(meta.tenant, generation)
+            over = claimed.generation
+            log = await (self._made if claimed.new else self.find)(meta.tenant, over)
+            if claimed.word == "BUSY":
                 if log is not None and log.finished is None:
-                    raise RealtimeError("conversation_busy", field="conversation", generation=generation)
+                    raise RealtimeError("conversation_busy", field="conversation", generation=over)
+            elif log is not None:
+                _refuse_mismatch(claimed)
+                return log
             # It is over, or was never made: what it claimed is another's to have.
-            over = generation
         raise RealtimeError("bus_unavailable", "Others start under the same key, or in the same conversation.")
 
     async def _made(self, tenant: str, generation: str) -> EventLog | None:
@@ -182,15 +184,17 @@ class RedisBus:
                 return Page(logs, None)
             ends = await asyncio.gather(*(self._end(tenant, one) for one in found))
             logs += [log for log in ends if log is not None]
-            # Those that are no longer kept are forgotten, and the next look begins where this one has found one.
+            # Those that are no longer kept are forgotten, and the next look begins after the last that is still listed.
             gone = [one for one, log in zip(found, ends, strict=True) if log is None]
-            await self._index.forget([(tenant, subject, one, None) for one in gone])
-            before = logs[-1].meta.generation if logs else before
+            forgotten = await self._index.forget_old(tenant, subject, gone)
+            before = next((one for one in reversed(found) if one not in forgotten), before)
         return Page(logs[:limit], logs[limit - 1].meta.generation)
 
     async def _end(self, tenant: str, generation: str) -> EventLog | None:
         shown = self._shelf.get(tenant, generation)
-        return shown.log if shown is not None else await load_end(self._connections, tenant, generation)
+        if shown is not None and not shown.gone and shown.log.finished is None:
+            return shown.log
+        return await load_end(self._connections, tenant, generation)
 
     async def wait_created(self, tenant: str, subject: str | None, name: str, known: str | None) -> None:
         async with self._talks.listening(tenant, name) as told:
@@ -240,3 +244,9 @@ class RedisBus:
     async def _missed(self) -> None:
         self._flusher.look_again()
         await self._shelf.look_again()
+
+
+def _refuse_mismatch(claimed: Claimed) -> None:
+    """Raise `idempotency_mismatch` where a key that is taken was another request's."""
+    if claimed.word == "MISMATCH":
+        raise RealtimeError("idempotency_mismatch", field="Idempotency-Key")

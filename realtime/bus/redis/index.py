@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from realtime.bus.base import Claim
 from realtime.bus.memory_writer import Retention
-from realtime.errors import RealtimeError
 from realtime.log import Meta
 
 from .connections import Connections, refused
@@ -15,13 +14,22 @@ from .scripts import CLAIM
 
 # A generation may live for a day beside what is kept of it afterwards; what is older is in no list any more.
 _LONGEST_S = 86_400.0
+# Longer than any start takes from its claim to its log, and than the clocks of two machines are apart.
+_NEW_S = 60.0
 
 
 class Claimed(NamedTuple):
-    """What became of a claim: `NEW`, or who has it."""
+    """What became of a claim.
+
+    Attributes:
+        word: `NEW`; or what another has: `BUSY`, the conversation, `SAME`, the key, `MISMATCH`, the key for another
+            request.
+        new: It was claimed a moment ago, so its log may be about to be made.
+    """
 
     word: str
     generation: str
+    new: bool
 
 
 class Index:
@@ -31,15 +39,13 @@ class Index:
         self._connections = connections
         self._life_s = _LONGEST_S + retention.ended_s
 
-    async def claimed(self, tenant: str, subject: str | None, claim: Claim) -> str | None:
-        """The generation that a key made; raises `idempotency_mismatch`."""
+    async def claimed(self, tenant: str, subject: str | None, claim: Claim) -> Claimed | None:
+        """Who has a key: `SAME`, or `MISMATCH`; None when nobody has."""
         name = tenant_keys(tenant, subject).idempotency(claim.idempotency_key)
         (found,) = await self._ask(("HMGET", name, "generation", "fingerprint"))
         if found[0] is None:
             return None
-        if found[1] != claim.fingerprint:
-            raise RealtimeError("idempotency_mismatch", field="Idempotency-Key")
-        return str(found[0].decode())
+        return Claimed("SAME" if found[1] == claim.fingerprint else "MISMATCH", found[0].decode(), new=False)
 
     async def claim(self, meta: Meta, claim: Claim, over: str = "") -> Claimed:
         """Claim for a generation what its start asks for.
@@ -48,7 +54,7 @@ class Index:
             over: A generation that is known to be no more, or never to have been.
 
         Raises:
-            RealtimeError: `idempotency_mismatch`, `bus_*`.
+            RealtimeError: `bus_*`.
         """
         keys = tenant_keys(meta.tenant, meta.subject)
         talk = meta.conversation
@@ -73,10 +79,8 @@ class Index:
         )
         if (fault := refused(answer)) is not None:
             raise fault
-        word, generation = answer[0].decode(), answer[1].decode()
-        if word == "MISMATCH":
-            raise RealtimeError("idempotency_mismatch", field="Idempotency-Key")
-        return Claimed(word, generation)
+        word, generation, created_ms = (part.decode() for part in answer)
+        return Claimed(word, generation, new=bool(created_ms) and _is_new(created_ms))
 
     async def conversation(self, tenant: str, name: str) -> list[str]:
         """Its generations, oldest first."""
@@ -102,6 +106,19 @@ class Index:
             return ""
         return tenant_keys(meta.tenant, meta.subject).idempotency(claim.idempotency_key)
 
+    async def forget_old(self, tenant: str, subject: str | None, generations: Sequence[str]) -> set[str]:
+        """Take generations of which there is no log out of a subject's list. One that was claimed a moment ago stays:
+        its log is about to be made, in another process.
+
+        Returns:
+            Those that are listed no more.
+        """
+        own = tenant_keys(tenant, subject).own
+        claimed_ms = await self._ask(*(("ZSCORE", own, one) for one in generations))
+        old = [one for one, at in zip(generations, claimed_ms, strict=True) if at is None or not _is_new(at)]
+        await self.forget([(tenant, subject, one, None) for one in old])
+        return set(old)
+
     async def forget(self, metas: Sequence[tuple[str, str | None, str, str | None]], claim_key: str = "") -> None:
         """Take generations out of every list: tenant, subject, generation and conversation of each."""
         commands: list[Sequence[Any]] = [("UNLINK", claim_key)] if claim_key else []
@@ -109,12 +126,18 @@ class Index:
             keys: TenantKeys = tenant_keys(tenant, subject)
             names = {keys.all, keys.own} | ({keys.conversation(talk)} if talk is not None else set())
             commands += [("ZREM", name, generation) for name in sorted(names)]
-        if commands:
-            await self._ask(*commands)
+        await self._ask(*commands)
 
     async def _ask(self, *commands: Sequence[Any]) -> list[Any]:
+        if not commands:
+            return []
         answers = await self._connections.all(commands)
         for answer in answers:
             if (fault := refused(answer)) is not None:
                 raise fault
         return answers
+
+
+def _is_new(created_ms: str | bytes | float) -> bool:
+    """Whether a generation that was created then may still be without a log."""
+    return float(created_ms) > (time.time() - _NEW_S) * 1000

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 from realtime.errors import RealtimeError
@@ -14,7 +15,7 @@ from .connections import Connections
 from .keys import lane_of
 from .lanes import Lanes
 from .messages import Seen, Stop, Told, seen
-from .shown import Shown, fill, load
+from .shown import Shown, fill, is_kept, load
 from .watch import presence
 from .writer import RedisWriter
 
@@ -47,7 +48,7 @@ class Shelf:
         """The log, held from now on; raises `bus_unavailable`."""
         name = (tenant, generation)
         shown = self._held.get(name)
-        if shown is not None and not shown.gone:
+        if shown is not None and not shown.gone and shown.log.finished is None:
             shown.touch()
             return shown.log
         finding = self._finding.get(name)
@@ -64,6 +65,19 @@ class Shelf:
             finding.exception()
 
     async def _find(self, tenant: str, generation: str) -> EventLog | None:
+        held = self._held.get((tenant, generation))
+        if held is None or held.gone:
+            return await self._load(tenant, generation)
+        # It has ended, so nothing is heard of it any more, and another process may have erased it. Where Redis cannot
+        # be asked, whoever comes for the rest of it is not turned away.
+        with suppress(RealtimeError):
+            if not await is_kept(self._connections, tenant, generation):
+                self.let_go(held)
+                return None
+        held.touch()
+        return held.log
+
+    async def _load(self, tenant: str, generation: str) -> EventLog | None:
         await self._lanes.join(lane_of(generation))
         shown = None
         try:

@@ -136,6 +136,14 @@ async def load_end(connections: Connections, tenant: str, generation: str) -> Ev
     return log
 
 
+async def is_kept(connections: Connections, tenant: str, generation: str) -> bool:
+    """Whether Redis still has a log; raises as `load`."""
+    (answer,) = await connections.all([("EXISTS", log_keys(tenant, generation).meta)])
+    if (fault := refused(answer)) is not None:
+        raise fault
+    return bool(answer)
+
+
 def new_log(meta: Meta, branches: str) -> EventLog:
     """An empty log with these branches."""
     (_, first), *later = _branches(branches)

@@ -1,0 +1,55 @@
+"""What is claimed in Redis and has no log: about to be made, or long gone."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from realtime.bus.base import Claim
+from realtime.bus.redis import RedisBus
+from realtime.log import EventLog, Meta
+
+from ..support.redis_server import RedisServer
+from .test_bus import meta, no_orphan, numbers
+
+_HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[RedisBus]:
+    """One, with a Redis of its own."""
+    async with RedisServer() as server:
+        made = RedisBus(server.url)
+        await made.open(no_orphan)
+        yield made
+        await made.close()
+
+
+async def claimed(bus: RedisBus, what: Meta) -> None:
+    """As far as a start has come that has yet to make its log."""
+    assert (await bus._index.claim(what, Claim("key"))).word == "NEW"
+
+
+async def test_one_that_is_about_to_be_made_stays_listed(bus: RedisBus) -> None:
+    """Whoever looks between a claim and its log does not see it, and does not take it from the list."""
+    await claimed(bus, meta(1))
+    assert not isinstance(await bus.create(meta(2), Claim()), EventLog)
+    assert numbers((await bus.page("t", None, None, 9)).logs) == [2]
+    await bus._make(meta(1), "")
+    assert numbers((await bus.page("t", None, None, 9)).logs) == [2, 1]
+
+
+async def test_one_that_is_gone_is_listed_no_more(bus: RedisBus) -> None:
+    """A look that finds no log where one should have been long since takes it from the list."""
+    old = Meta("0" * 32, "t", None, "demo", "demo/default", meta(0).created_ms - _HOUR_MS)
+    await claimed(bus, old)
+    assert not (await bus.page("t", None, None, 9)).logs
+    assert await bus._index.newest("t", None, None, 9) == []
+
+
+async def test_a_repeat_waits_for_the_log(bus: RedisBus) -> None:
+    """Of a start that has only claimed its key; and where that never makes one, the key is the next one's."""
+    await claimed(bus, meta(1))
+    assert not isinstance(await bus.create(meta(2), Claim("key")), EventLog)
+    again = await bus.create(meta(3), Claim("key"))
+    assert isinstance(again, EventLog)
+    assert numbers([again]) == [2]
