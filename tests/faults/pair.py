@@ -156,8 +156,8 @@ async def kept(redis: RedisServer, generation: str) -> list[Row]:
     rows: list[Row] = []
     for _, fields in entries:
         written = decode_written(fields[b"b"])
-        for seq, (at, event) in enumerate(written.batch.events, start=written.batch.first):
-            value = canonical({**msgspec.to_builtins(event), "at": at})
-            terminal = isinstance(event, Finished)
+        for seq, timed in enumerate(written.batch.events, start=written.batch.first):
+            value = canonical({**msgspec.to_builtins(timed.event), "at": timed.at})
+            terminal = isinstance(timed.event, Finished)
             rows.append(Append(generation, epoch_of(written.fence), seq, value, terminal=terminal))
     return rows

@@ -158,7 +158,8 @@ class _Checker:
                 self._say("no-terminal", generation, "it has not ended" + " and was stopped" * (generation in stopped))
         for (observer, generation), place in self._places.items():
             # One who joined with the place of the end is rightly told that there is nothing more.
-            ended = place.ended or place.seq in self._ends(generation)
+            newest = place.epoch == self._newest.get(generation)
+            ended = place.ended or (newest and place.seq in self._ends(generation))
             if (place.open or place.told_all) and not ended:
                 self._say("missing-terminal", generation, f"{observer} has {place}")
 

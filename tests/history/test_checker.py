@@ -191,6 +191,10 @@ TAKEN_MUTANTS: dict[str, tuple[list[Row], Name]] = {
         [*TAKEN, *read("odd", 1, 3)[:-1], Received("odd", 1, G, "a1", 5, END, terminal=True)],
         "int-poll-skip",
     ),
+    "told that a place is the end that another epoch has there": (
+        [*TAKEN, Open("late", 1, G, (EPOCH, 5)), Close("late", 1, G, "ended")],
+        "missing-terminal",
+    ),
     "an end in either epoch": ([Append(G, EPOCH, 5, END, terminal=True), *TAKEN], "second-terminal"),
     "an earlier epoch that had ended": (
         [*written(), Append(G, "a1", 7, "more"), *read("one", 1, 6), SETTLED],

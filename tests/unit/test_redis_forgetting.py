@@ -37,6 +37,7 @@ class Forgetful:
         self._kept = {}
         for key in await self.client.keys():
             dumped = await self.client.dump(key)
+            assert isinstance(key, bytes)
             assert isinstance(dumped, bytes)
             self._kept[key] = dumped
 
@@ -319,7 +320,7 @@ async def _reading(bus: RedisBus, what: Meta) -> AsyncIterator[tuple[RedisBus, E
         await other.close()
 
 
-def _as_taken_over(writer: Any, before: int) -> dict[str | bytes, bytes | float | int | str]:
+def _as_taken_over(writer: Any, before: int) -> dict[Any, Any]:
     """What `take_over.lua` leaves in the meta of a log."""
     fence = writer.fence + 1
     return {"fence": fence, "branches": f"0:{writer.fence},{before}:{fence}"}
