@@ -30,6 +30,9 @@ CALL_S = 2.0
 _SENTINEL_S = 0.5
 # For whoever is refused because of it.
 _RETRY_AFTER_S = 5.0
+# What it may wait before that for a connection: where hundreds want to read at once it is this process that is busy,
+# and not Redis that is silent.
+_TURN_S = 3 * CALL_S
 _POOL = 16
 
 _T = TypeVar("_T")
@@ -49,6 +52,8 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         self._client, self._sentinel = _client(url)
+        # One is for whoever listens.
+        self._turns = asyncio.Semaphore(_POOL - 1)
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Run one script; raises as `call`."""
@@ -78,7 +83,15 @@ class Connections:
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        return await self.call(pipeline.execute(raise_on_error=False))
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise RealtimeError("bus_unavailable") from None
+        try:
+            return await self.call(pipeline.execute(raise_on_error=False))
+        finally:
+            self._turns.release()
 
     async def bounded(self, answer: Awaitable[_T]) -> _T:
         """Await an answer, for so long and no longer; raises what redis-py raises, and TimeoutError."""
