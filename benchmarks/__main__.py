@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import core, drops, fanout, gateway, idle, machine, many, micro, resume, stop
+from . import core, drops, fanout, gateway, idle, machine, many, micro, redis_bus, resume, stop
 from .plan import Plan
 from .report import Table, shown
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterable[Table]]] = {
     "gateway": gateway.run,
     "core": core.run,
     "stop": stop.run,
+    "redis": redis_bus.run,
     "resume": resume.run,
     "drops": drops.run,
     "idle": idle.run,

@@ -1,5 +1,6 @@
 """Where the peers are that `peers.sh` installs. One that is not there is no failure: its row says so."""
 
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -26,3 +27,11 @@ def need_nginx(module: Path | None = None) -> None:
     """Be sure of nginx, and of the module when one is given."""
     if not NGINX.exists() or not (module is None or module.exists()):
         raise NotInstalledError("nginx" if module is None else "Nchan")
+
+
+def redis_server() -> str:
+    """Where Redis is."""
+    found = shutil.which("redis-server")
+    if found is None:
+        raise NotInstalledError("redis-server")
+    return found

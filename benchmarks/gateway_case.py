@@ -36,6 +36,8 @@ class GatewayCase:
         spread_s: The starts are spread over so long.
         tls: Whether the model is reached by TLS.
         rate: Tokens a second of each; the first comes at once.
+        env: Variables of our server, beside those by which it finds the model.
+        look: See `observe`.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class GatewayCase:
         window_s: float,
         tls: bool = False,
         rate: float = RATE,
+        env: Mapping[str, str] | None = None,
+        look: Callable[[], None] | None = None,
     ) -> None:
         self._generations = generations
         self._spread_s = spread_s
@@ -54,6 +58,8 @@ class GatewayCase:
         self._window_s = window_s
         self._tls = tls
         self._rate = rate
+        self._env = env or {}
+        self._look = look
         self._tokens = math.ceil(rate * (spread_s + warm_s + window_s + _SPARE_S))
 
     def named(self, names: Sequence[str]) -> dict[str, Callable[[], Observed]]:
@@ -101,7 +107,7 @@ class GatewayCase:
 
     def _our_server(self, stack: ExitStack) -> Server:
         upstream = self._upstream(stack)
-        env = {"OPENAI_BASE_URL": f"{upstream.url}/v1", "OPENAI_API_KEY": "unused", **upstream.env}
+        env = {"OPENAI_BASE_URL": f"{upstream.url}/v1", "OPENAI_API_KEY": "unused", **upstream.env, **self._env}
         command = ("realtime", "serve", "--port", "{port}", "--log-level", "warning")
         return stack.enter_context(Server(*command, env=env))
 
@@ -134,5 +140,6 @@ class GatewayCase:
                 spread_s=self._spread_s,
                 warm_s=self._warm_s,
                 window_s=self._window_s,
-            )
+            ),
+            self._look,
         )

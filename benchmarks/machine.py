@@ -14,6 +14,7 @@ PACKAGES = (
     "msgspec",
     "openai",
     "pydantic",
+    "redis",
     "sse-starlette",
     "starlette",
     "uvicorn",

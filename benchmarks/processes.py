@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -100,8 +100,12 @@ class Server:
         self._log.close()
 
 
-def observe(job: Job) -> Observed:
-    """Run the load client, in a process of its own on its own core, and read the server's accounts as it says."""
+def observe(job: Job, look: Callable[[], None] | None = None) -> Observed:
+    """Run the load client, in a process of its own on its own core, and read the server's accounts as it says.
+
+    Args:
+        look: Called at both ends of the window, for whoever has accounts to read beside the server's.
+    """
     limit_s = job.longest_s + _SLACK_S
     with subprocess.Popen(
         [*load_client(), *job.arguments],
@@ -117,12 +121,19 @@ def observe(job: Job) -> Observed:
         client.stdin.write(job.request + job.command)
         client.stdin.close()
         pids = (client.pid, job.pid)
-        accounts = [[Account.of(pid) for pid in pids] for _ in ("begin", "end") if client.stdout.readline()]
+        accounts = [_accounts(pids, look) for _ in ("begin", "end") if client.stdout.readline()]
         resident = resident_mb(job.pid)
         seen, said = client.stdout.read(), client.stderr.read()
     if client.returncode:
         raise RuntimeError(f"the load client failed:\n{said.decode()[-_SHOWN_CHARS:]}")
     return _observed(msgspec.json.decode(seen, type=Seen), accounts, resident)
+
+
+def _accounts(pids: Sequence[int], look: Callable[[], None] | None) -> list[Account]:
+    found = [Account.of(pid) for pid in pids]
+    if look is not None:
+        look()
+    return found
 
 
 def _observed(seen: Seen, accounts: Sequence[Sequence[Account]], resident: float) -> Observed:

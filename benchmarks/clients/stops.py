@@ -20,7 +20,7 @@ from .sockets import connect
 
 _POLL_S = 0.02
 _FIRST_S = 20.0
-# After the last stop: what has not happened by then has not happened.
+# After the last stop, where nothing else is asked for.
 SETTLE_S = 1.5
 _READ_BYTES = 32 * 1024
 _ID = re.compile(rb'"generation":"([0-9a-f]{32})"')
@@ -35,6 +35,8 @@ class Job(msgspec.Struct, frozen=True):
         start: The request of one generation, with `NAME` for a prompt, which is always as long.
         stop: The request that stops one, with `NAME` for its id; without it a generation is stopped by leaving.
         warm_s: From everything running to the first stop.
+        stop_port: Whom to ask for a stop; `port` when 0.
+        settle_s: After the last stop: what has not happened by then has not happened.
     """
 
     port: int
@@ -46,10 +48,12 @@ class Job(msgspec.Struct, frozen=True):
     every_s: float
     spread_s: float
     warm_s: float
+    stop_port: int = 0
+    settle_s: float = SETTLE_S
 
     @property
     def longest_s(self) -> float:
-        return self.spread_s + self.warm_s + self.stops * self.every_s + 2 * _FIRST_S + SETTLE_S
+        return self.spread_s + self.warm_s + self.stops * self.every_s + 2 * _FIRST_S + self.settle_s
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -115,7 +119,7 @@ class _Client:
         lasted = time.monotonic() - began
         waited = (Account.of(job.pid).waited_ns - before.waited_ns) / 1e9 / lasted
         busy = (time.process_time() - busy) / lasted
-        self._until(time.monotonic() + SETTLE_S)
+        self._until(time.monotonic() + job.settle_s)
         return Asked(self._sent_us, self._told_us, live, late_us, waited, busy)
 
     def _until_live(self) -> None:
@@ -145,7 +149,7 @@ class _Client:
             if time.monotonic() > give_up:
                 raise RuntimeError(f"{generation.prompt} does not start: {generation.tail!r}")
             self._until(time.monotonic() + _POLL_S)
-        sock = self._idle.pop() if self._idle else connect(self._job.port)
+        sock = self._idle.pop() if self._idle else connect(self._job.stop_port or self._job.port)
         request = self._job.stop.replace(NAME.encode(), generation.id)
         self._sent_us[generation.prompt] = now_us()
         sock.sendall(request)
