@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from realtime.errors import RealtimeError
 
+from .lines import Lines
 from .scripts import Script
 
 _logger = logging.getLogger("realtime")
@@ -52,6 +53,7 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         self._client, self._sentinel = _client(url)
+        self._lines = Lines(self._client.connection_pool)
         # One is for whoever listens.
         self._turns = asyncio.Semaphore(_POOL - 1)
 
@@ -80,16 +82,13 @@ class Connections:
 
     async def all(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """The answers to several commands in one round trip; raises as `run_all`."""
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
         try:
             async with asyncio.timeout(_TURN_S):
                 await self._turns.acquire()
         except TimeoutError:
             raise RealtimeError("bus_unavailable") from None
         try:
-            return await self.call(pipeline.execute(raise_on_error=False))
+            return await self.call(self._lines.ask(list(commands)))
         finally:
             self._turns.release()
 
@@ -129,6 +128,7 @@ class Connections:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._lines.close()
         await self._client.aclose()
         if self._sentinel is not None:
             for one in self._sentinel.sentinels:
@@ -158,7 +158,6 @@ def _options() -> dict[str, Any]:
         "socket_keepalive": True,
         "health_check_interval": 0,
         "protocol": 3,
-        "max_connections": _POOL,
     }
 
 

@@ -1,0 +1,81 @@
+"""Connections that are kept, each asked for many things at once.
+
+redis-py's pipeline takes a connection from its pool for every round trip, packs what it is given piece by piece and
+looks at every answer through several layers. For some dozen appends of a few bytes that was more than all the rest.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
+
+# The names and numbers in the appends of a thousand generations; they are the same from one to the next.
+_PARTS = 8192
+
+
+class Pool(Protocol):
+    """Who knows how to connect; a connection pool of redis-py."""
+
+    def make_connection(self) -> AbstractConnection:
+        """A connection that is nobody else's, not connected yet."""
+        ...
+
+
+class Lines:
+    """See the module. There are as many as are asked at once."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._idle: list[AbstractConnection] = []
+
+    async def ask(self, commands: Sequence[Sequence[bytes | str | int]]) -> list[Any]:
+        """The answers to several commands; of one that is refused its error.
+
+        Raises:
+            redis.exceptions.RedisError: Whether any of it was done is not known; and OSError likewise.
+        """
+        connection = self._idle.pop() if self._idle else self._pool.make_connection()
+        try:
+            await _be_connected(connection)
+            await connection.send_packed_command(b"".join(map(_packed, commands)), check_health=False)
+            return [await _answer(connection) for _ in commands]
+        except BaseException:
+            # What would be read from it next may be an answer to this.
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            self._idle.append(connection)
+
+    async def close(self) -> None:
+        """Close those that are kept."""
+        for connection in self._idle:
+            await connection.disconnect(nowait=True)
+
+
+async def _be_connected(connection: AbstractConnection) -> None:
+    if connection.is_connected and await connection.can_read():
+        # Its end, or something that nobody has asked for.
+        await connection.disconnect(nowait=True)
+    if not connection.is_connected:
+        await connection.connect()  # type: ignore[no-untyped-call]
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _packed(command: Sequence[bytes | str | int]) -> bytes:
+    """A command as Redis reads it."""
+    parts = [b"$%d\r\n%b\r\n" % (len(part), part) if type(part) is bytes else _part(part) for part in command]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+@lru_cache(_PARTS)
+def _part(value: str | int) -> bytes:
+    data = str(value).encode()
+    return b"$%d\r\n%b\r\n" % (len(data), data)
