@@ -104,7 +104,7 @@ async def test_whoever_dies_with_their_process_has_left(pair: Pair, asked: Asked
     generation = await begun(pair, 0.05)
     keys, client = log_keys(ANONYMOUS.tenant, generation), pair.redis.client()
     await client.zadd(keys.seen, {"gone": (time.time() + 1) * 1000})
-    await client.publish(keys.channel, seen(generation, "gone", "observer"))
+    await client.publish(keys.asked, seen(generation, "gone", "observer"))
     await client.aclose()
     assert await stopped_by(pair, generation) == "disconnect"
     assert asked.stops > 1

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio.client import PubSub
 
 from realtime.bus.redis.connections import Connections
-from realtime.bus.redis.keys import channel
+from realtime.bus.redis.keys import asked
 from realtime.bus.redis.lanes import Lanes
 
 from ..support.redis_server import RedisServer
@@ -44,7 +44,7 @@ async def test_a_lane_that_is_joined_while_the_connection_is_made(monkeypatch: p
         await lanes.join(3)
         go.set()
         await lanes.ready()
-        await connections.all([("PUBLISH", channel(3), b"told")])
+        await connections.all([("PUBLISH", asked(3), b"told")])
         async with asyncio.timeout(_SOON_S):
             assert await heard.get() == b"told"
         await lanes.close()

@@ -13,7 +13,7 @@ from redis.asyncio.client import PubSub
 
 from realtime.bus.base import Claim, Writer
 from realtime.bus.redis import RedisBus
-from realtime.bus.redis.keys import channel
+from realtime.bus.redis.keys import asked
 from realtime.errors import RealtimeError
 from realtime.events import Text
 from realtime.log import EventLog
@@ -116,6 +116,6 @@ async def test_a_lane_that_is_joined_while_listening_begins(monkeypatch: pytest.
         await bus.open(no_orphan)
         await joining[0]
         client = server.client()
-        assert await client.pubsub_numsub(channel(7)) == [(channel(7).encode(), 1)]
+        assert await client.pubsub_numsub(asked(7)) == [(asked(7).encode(), 1)]
         await client.aclose()
         await bus.close()

@@ -158,7 +158,7 @@ class RedisBus:
         keys = log_keys(tenant, generation)
         asker = self.worker if by == "disconnect" else ""
         answer = await self._asked(
-            STOP, (keys.meta, keys.seen, keys.channel), (by, generation, self._connections.publish, asker)
+            STOP, (keys.meta, keys.seen, keys.asked), (by, generation, self._connections.publish, asker)
         )
         if answer is None:
             return None
@@ -233,13 +233,12 @@ class RedisBus:
     def _hear(self, data: bytes) -> None:
         try:
             message = read_message(data)
+            if isinstance(message, Created):
+                self._talks.hear(message.conversation)
+            else:
+                self._shelf.hear(message)
         except (RealtimeError, ValueError):
             _logger.warning("redis: a message of %d bytes cannot be read", len(data))
-            return
-        if isinstance(message, Created):
-            self._talks.hear(message.conversation)
-        else:
-            self._shelf.hear(message)
 
     async def _missed(self) -> None:
         self._flusher.look_again()

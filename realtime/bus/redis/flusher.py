@@ -119,19 +119,18 @@ class RedisFlusher:
             raise
 
     def _call(self, writer: RedisWriter, piece: Piece) -> Call:
-        meta = writer.log.meta
-        keys = log_keys(meta.tenant, meta.generation)
+        keys = writer.keys
         life_s = self.retention.ended_s if piece.final else LIFE_S
         return (
             # What ends a log lets go of its memory, and what keeps it takes none.
             APPEND_THOUGH_FULL if piece.final or not piece.batch else APPEND,
-            (keys.log, keys.meta, keys.leases, keys.channel),
+            (keys.log, keys.meta, keys.leases, keys.told),
             (
                 writer.fence,
                 piece.first,
                 piece.last,
                 piece.batch,
-                meta.generation,
+                writer.log.meta.generation,
                 keys.member,
                 int(LEASE_S * 1000) if piece.renews else "",
                 int(life_s * 1000),

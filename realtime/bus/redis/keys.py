@@ -22,7 +22,8 @@ class LogKeys(NamedTuple):
         meta: A hash: whose it is, how far it is, who may write it.
         seen: A sorted set of the processes that show it, by when that is to be renewed.
         leases: A sorted set of the lane: what is driven, by when that is to be renewed.
-        channel: Where its events are told.
+        told: Where its events are told, to those who show it.
+        asked: Where everything else is told, to whoever writes it too.
         member: How `leases` names it.
     """
 
@@ -30,7 +31,8 @@ class LogKeys(NamedTuple):
     meta: str
     seen: str
     leases: str
-    channel: str
+    told: str
+    asked: str
     member: str
 
 
@@ -39,9 +41,14 @@ def lane_of(name: str) -> int:
     return crc32(name.encode()) % LANES
 
 
-def channel(lane: int) -> str:
+def told(lane: int) -> str:
     """Where the events of a lane are told."""
     return f"{_PREFIX}:{{{lane}}}:told"
+
+
+def asked(lane: int) -> str:
+    """Where the stops, the observers and the conversations of a lane are told."""
+    return f"{_PREFIX}:{{{lane}}}:asked"
 
 
 def leases(lane: int) -> str:
@@ -54,7 +61,13 @@ def log_keys(tenant: str, generation: str) -> LogKeys:
     lane = lane_of(generation)
     base = f"{_PREFIX}:{{{lane}}}:{_quoted(tenant)}:{generation}"
     return LogKeys(
-        f"{base}:log", f"{base}:meta", f"{base}:seen", leases(lane), channel(lane), f"{_quoted(tenant)}:{generation}"
+        f"{base}:log",
+        f"{base}:meta",
+        f"{base}:seen",
+        leases(lane),
+        told(lane),
+        asked(lane),
+        f"{_quoted(tenant)}:{generation}",
     )
 
 

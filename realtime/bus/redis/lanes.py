@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -18,7 +19,7 @@ from redis.exceptions import RedisError
 from realtime.errors import RealtimeError
 
 from .connections import CALL_S, Connections
-from .keys import channel, echo_channel
+from .keys import asked, echo_channel, told
 
 _logger = logging.getLogger("realtime")
 
@@ -56,29 +57,35 @@ class Lanes:
         self._first: asyncio.Future[None] = loop.create_future()
         self._tasks = [loop.create_task(self._run(), name="redis lanes"), loop.create_task(self._tell_echoes())]
 
-    async def join(self, lane: int) -> None:
+    async def join(self, lane: int, *, events: bool = False) -> None:
         """Listen to a lane, once more. Returns when whatever is told there from now on is heard; or, where nothing is
-        heard at the moment, at once: what is missed until then is looked for when the connection is there again."""
-        name = channel(lane)
-        self._wanted[name] += 1
-        if self._wanted[name] == 1:
-            self._confirmed[name] = asyncio.get_running_loop().create_future()
-            await self._try(lambda listener: listener.subscribe(name))
+        heard at the moment, at once: what is missed until then is looked for when the connection is there again.
+
+        Args:
+            events: To the events of its logs too, which whoever writes them need not be told.
+        """
+        names = _channels(lane, events=events)
+        self._wanted.update(names)
+        new = [name for name in names if self._wanted[name] == 1]
+        if new:
+            self._confirmed |= {name: asyncio.get_running_loop().create_future() for name in new}
+            await self._try(lambda listener: listener.subscribe(*new))
         if self._listener is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CALL_S):
-                    await asyncio.shield(self._confirmed[name])
+                    for name in names:
+                        await asyncio.shield(self._confirmed[name])
 
-    async def leave(self, lane: int) -> None:
-        """Listen to it once less."""
-        name = channel(lane)
-        self._wanted[name] -= 1
-        if self._wanted[name] <= 0:
-            del self._wanted[name]
-            confirmed = self._confirmed.pop(name, None)
-            if confirmed is not None:
-                confirmed.cancel()
-            await self._try(lambda listener: listener.unsubscribe(name))
+    async def leave(self, lane: int, *, events: bool = False) -> None:
+        """Listen to it once less; `events` as when it was joined."""
+        for name in _channels(lane, events=events):
+            self._wanted[name] -= 1
+            if self._wanted[name] <= 0:
+                del self._wanted[name]
+                confirmed = self._confirmed.pop(name, None)
+                if confirmed is not None:
+                    confirmed.cancel()
+                await self._try(partial(_unsubscribe, name))
 
     async def ready(self) -> None:
         """Return when it listens; raises `bus_unavailable` when it does not come to that."""
@@ -171,3 +178,12 @@ class Lanes:
                 self.speaking = False
             else:
                 self.speaking = True
+
+
+def _channels(lane: int, *, events: bool) -> tuple[str, ...]:
+    return (asked(lane), told(lane)) if events else (asked(lane),)
+
+
+def _unsubscribe(name: str, listener: Any) -> Awaitable[Any]:
+    done: Awaitable[Any] = listener.unsubscribe(name)
+    return done

@@ -21,11 +21,21 @@ Reader = Literal["observer", "waiter"]
 
 
 class Told(NamedTuple):
-    """Events, or where they were too many to be told, the number of the last."""
+    """Events, or where they were too many to be told, the number of the last.
+
+    Attributes:
+        said: As it came, for most of what is told on a lane is of logs that are not read here.
+    """
 
     generation: str
-    written: Written | None
-    top: int
+    said: bytes
+
+    def read(self) -> tuple[Written | None, int]:
+        """The events if they are there, and the number of the last; raises as `read_message`."""
+        if b" " not in self.said:
+            return None, int(self.said)
+        written = decode_written(self.said)
+        return written, written.last
 
 
 class Stop(NamedTuple):
@@ -66,10 +76,7 @@ def read_message(data: bytes) -> Message:
     if rest.startswith(_PRESENCE):
         _, worker, reader, *_ = rest.decode().split(" ")
         return Seen(generation, worker, "waiter" if reader == "waiter" else "observer")
-    if b" " in rest:
-        written = decode_written(rest)
-        return Told(generation, written, written.last)
-    return Told(generation, None, int(rest))
+    return Told(generation, rest)
 
 
 def stopped_by(word: str) -> StoppedBy:

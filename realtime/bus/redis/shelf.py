@@ -78,7 +78,7 @@ class Shelf:
         return held.log
 
     async def _load(self, tenant: str, generation: str) -> EventLog | None:
-        await self._lanes.join(lane_of(generation))
+        await self._lanes.join(lane_of(generation), events=True)
         shown = None
         try:
             shown = await load(self._connections, tenant, generation)
@@ -92,7 +92,7 @@ class Shelf:
                 await fill(self._connections, shown)
         finally:
             if shown is None or not shown.joined:
-                await self._lanes.leave(lane_of(generation))
+                await self._lanes.leave(lane_of(generation), events=True)
         if shown is None:
             return None
         if not shown.joined:
@@ -104,6 +104,7 @@ class Shelf:
         shown.joined = True
         shown.writer = writer
         if writer is None:
+            shown.hears = True
             shown.log.on_presence = partial(self._say_presence, shown)
         self._keep(shown)
 
@@ -124,14 +125,14 @@ class Shelf:
     def rest(self, shown: Shown) -> None:
         """Listen for it no longer."""
         if shown.joined:
-            shown.joined = False
             generation = shown.log.meta.generation
-            self._tasks.spawn(self._lanes.leave(lane_of(generation)), f"leave {generation}")
+            self._tasks.spawn(self._lanes.leave(lane_of(generation), events=shown.hears), f"leave {generation}")
+            shown.joined = shown.hears = False
 
     # What is told of them.
 
     def hear(self, message: Told | Stop | Seen) -> None:
-        """Take what a message says of a log, if that is held."""
+        """Take what a message says of a log, if that is held; raises as `read_message`."""
         shown = self._told.get(message.generation)
         if shown is None:
             return
@@ -141,7 +142,8 @@ class Shelf:
             case Seen(_, worker, reader):
                 if worker != self._worker and shown.writer is not None:
                     shown.writer.note_elsewhere(observed=reader == "observer")
-            case Told(_, written, top) if not shown.driven:
+            case Told() if not shown.driven:
+                written, top = message.read()
                 if written is not None:
                     shown.take(written)
                 shown.tell(top)

@@ -21,17 +21,18 @@ class Shown:
         log: What observers read.
         writer: Of this process, where it is the one that writes it, or was.
         joined: The lane is listened to for it.
+        hears: Its events are listened to as well; not where this process has written it from its beginning.
         filling: The read that is under way; whoever else wants one has it.
         missing_since: Loop time since when Redis has not had it; None while it has.
         gone: The log is not kept any more, or what was shown of it is not what it is.
     """
 
-    __slots__ = ("_touched", "_wanted", "filling", "gone", "joined", "log", "missing_since", "writer")
+    __slots__ = ("_touched", "_wanted", "filling", "gone", "hears", "joined", "log", "missing_since", "writer")
 
     def __init__(self, log: EventLog) -> None:
         self.log = log
         self.writer: RedisWriter | None = None
-        self.joined = self.gone = False
+        self.joined = self.hears = self.gone = False
         self.filling: asyncio.Task[None] | None = None
         self.missing_since: float | None = None
         self._wanted = 0

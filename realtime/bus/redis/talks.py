@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from realtime.tasks import TaskRegistry
 
 from .connections import Connections
-from .keys import channel, lane_of, talk_name
+from .keys import asked, lane_of, talk_name
 from .lanes import Lanes
 from .messages import created
 
@@ -24,7 +24,7 @@ class Talks:
     def tell(self, tenant: str, conversation: str) -> None:
         """It has a new generation."""
         name = talk_name(tenant, conversation)
-        command = (self._connections.publish, channel(lane_of(name)), created(name))
+        command = (self._connections.publish, asked(lane_of(name)), created(name))
         self._tasks.spawn(self._connections.try_all([command]), f"tell {name}")
 
     def hear(self, name: str) -> None:

@@ -114,4 +114,4 @@ def presence(log: EventLog, worker: str, *, here: bool, message: bytes = b"", pu
     """What says that a process has observers of a log, or no more; `message` tells the others at once."""
     keys = log_keys(log.meta.tenant, log.meta.generation)
     holds = int(PRESENT_S * 1000) if here else ""
-    return PRESENT, (keys.seen, keys.channel), (worker, holds, message, publish)
+    return PRESENT, (keys.seen, keys.asked), (worker, holds, message, publish)

@@ -22,6 +22,7 @@ from realtime.events import FOLLOWS, PHASES, AnyEvent, Finished, Phase, StoppedB
 from realtime.log import MAX_EVENTS, EventLog
 
 from .batches import encode_batch
+from .keys import log_keys
 from .refusals import Refusals
 
 _logger = logging.getLogger("realtime")
@@ -97,6 +98,7 @@ class RedisWriter:
         self.log = log
         self.fence = fence
         self.token = token
+        self.keys = log_keys(log.meta.tenant, log.meta.generation)
         self.stop_requested: StoppedBy | None = None
         self.lost: SealResult | None = None
         self.adrift = False
