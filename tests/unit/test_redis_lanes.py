@@ -21,7 +21,7 @@ async def nothing() -> None:
 async def test_a_lane_that_is_joined_while_the_connection_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is listened to like those that were wanted before, and the process counts as listening."""
     heard: asyncio.Queue[bytes] = asyncio.Queue()
-    asked, go = asyncio.Event(), asyncio.Event()
+    connecting, go = asyncio.Event(), asyncio.Event()
     async with RedisServer() as server:
         connections = Connections(server.url)
         make = connections.listener
@@ -31,7 +31,7 @@ async def test_a_lane_that_is_joined_while_the_connection_is_made(monkeypatch: p
             subscribe = made.subscribe
 
             async def slowly(*names: str) -> None:
-                asked.set()
+                connecting.set()
                 await go.wait()
                 await subscribe(*names)
 
@@ -40,7 +40,7 @@ async def test_a_lane_that_is_joined_while_the_connection_is_made(monkeypatch: p
 
         monkeypatch.setattr(connections, "listener", listener)
         lanes = Lanes(connections, "worker", heard.put_nowait, nothing)
-        await asked.wait()
+        await connecting.wait()
         await lanes.join(3)
         go.set()
         await lanes.ready()
