@@ -23,6 +23,8 @@ from .test_bus import created, meta, no_orphan, visible
 
 # A look at what has ended, for tests that wait for one.
 _SOON_S = 0.5
+# Less than one waits without a word.
+_AT_ONCE_S = 6.0
 
 
 class Forgetful:
@@ -113,7 +115,7 @@ async def test_an_end_is_written_again_as_soon_as_it_may_be_lost() -> None:
         assert not await redis.ended(keys_of(1))
         await redis.part_listeners()
         for number, writer in ((1, first), (2, second)):
-            await eventually(lambda number=number: redis.ended(keys_of(number)), "the end is there again")  # type: ignore[misc]
+            await eventually(lambda number=number: redis.ended(keys_of(number)), "its end", timeout_s=_AT_ONCE_S)  # type: ignore[misc]
             other = RedisBus(bus._url)
             await other.open(no_orphan)
             log = await other.find("t", meta(number).generation)
@@ -290,6 +292,27 @@ async def test_one_who_is_ahead_of_another_writer_begins_again() -> None:
                 await reader.woken.wait()
             again = await other.find("t", meta(1).generation)
             assert again is not log
+
+
+async def test_one_who_comes_while_a_log_is_taken_over() -> None:
+    """There is one copy of a log in a process, whoever is the first to want it: who reads it is told of its end."""
+    async with forgetful() as (bus, redis):
+        await spoken(bus, meta(1), 2)
+        await bus._flusher.close()
+        other, orphans = RedisBus(bus._url), asyncio.Queue[Writer]()
+        await other.open(orphans.put)
+        # The sweep itself would take seconds.
+        await other._sweep.close()
+        await redis.client.zadd(keys_of(1).leases, {keys_of(1).member: 1})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(other._sweep._orphaned(keys_of(1).member))  # type: ignore[arg-type]
+            finding = group.create_task(other.find("t", meta(1).generation))
+        log = finding.result()
+        writer = await orphans.get()
+        assert writer.log is log
+        assert await writer.seal(DONE) == "won"
+        assert log.finished == DONE
+        await other.close()
 
 
 class _Reader:

@@ -104,8 +104,6 @@ class RedisWriter:
         self.adrift = False
         self._renewed = self._ended = time.monotonic()
         self._certain = False
-        # Before it is due to go, or it would be made anew for ever.
-        self._certain_s = min(CERTAIN_S, retention.ended_s / 2)
         self._refusals = Refusals()
         self._flusher = flusher
         self._retention = retention
@@ -227,7 +225,7 @@ class RedisWriter:
 
     def piece(self, now: float) -> Piece | None:
         """What comes next; None when there is nothing, and the lease holds."""
-        renews = now - self._renewed >= (RENEW_S if self.log.finished is None else self._certain_s)
+        renews = now - self._renewed >= (RENEW_S if self.log.finished is None else CERTAIN_S)
         if self.log.finished is not None and now - self._ended >= self._retention.ended_s:
             # It is not kept any more, and rightly so.
             self._certain = True
@@ -259,7 +257,7 @@ class RedisWriter:
         if piece.final:
             self._ended = now
         elif self.log.finished is not None and not piece.batch:
-            self._certain = now - self._ended >= self._certain_s
+            self._certain = now - self._ended >= CERTAIN_S
 
     def go_on_from(self, top: int) -> None:
         """Redis is somewhere else than this took it to be."""
