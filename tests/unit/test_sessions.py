@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from realtime.attempts import RetryRules
-from realtime.bus.base import Claim, Writer
+from realtime.bus.base import Claim, SealResult, Writer
 from realtime.bus.memory import MemoryBus, Retention
 from realtime.catalogue import Catalogue
 from realtime.deployments import Deployment, OnStop
@@ -238,6 +238,26 @@ async def test_the_longest_log_fails_with_its_limit() -> None:
     assert summary.error is not None
     assert (summary.error.code, summary.error.limit) == ("log_limit", 1000)
     assert provider.closed.is_set()
+
+
+async def test_an_end_that_has_no_room_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was said last is in no log: that is told as a failure, with the figures of all that was said."""
+    _, writer = await make_writer()
+    seal, tried = writer.seal, list[Finished]()
+
+    async def seal_later(finished: Finished) -> SealResult:
+        tried.append(finished)
+        if len(tried) == 1:
+            raise RealtimeError("bus_full")
+        return await seal(finished)
+
+    monkeypatch.setattr(type(writer), "seal", lambda _, finished: seal_later(finished))
+    usage = Usage(input_tokens=3, output_tokens=2)
+    summary = await Running(writer, ScriptedProvider([Text("a"), usage, Ended("stop")], None)).end()
+    assert (summary.outcome, summary.usage) == ("failed", usage)
+    assert summary.error is not None
+    assert summary.error.code == "bus_full"
+    assert writer.log.finished == tried[1]
 
 
 async def test_one_whom_everyone_left_asks_to_be_stopped() -> None:
