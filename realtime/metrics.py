@@ -39,8 +39,12 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._models: set[tuple[str, str]] = set()
         by_model = ("provider", "model")
-        self._live = Gauge("realtime_live_generations", "Generations driven now", registry=registry)
-        self._observers = Gauge("realtime_observers", "Observers attached now", ("wire",), registry=registry)
+        self._live = Gauge(
+            "realtime_live_generations", "Generations driven now", registry=registry, multiprocess_mode="livesum"
+        )
+        self._observers = Gauge(
+            "realtime_observers", "Observers attached now", ("wire",), registry=registry, multiprocess_mode="livesum"
+        )
         self._first = Histogram(
             "realtime_time_to_first_token_seconds",
             "From start to the first content event",

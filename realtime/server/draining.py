@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from types import FrameType
 
@@ -34,6 +35,9 @@ class DrainingServer(uvicorn.Server):
         service: What is served, on whatever path of the app.
         drain_timeout_s: How long generations that run may go on after the first signal.
         reload: Called on SIGHUP, where there is such a signal.
+        echo_s: For so long a second signal is the first one again. To a process with a parent that passes signals on,
+            one comes twice where all are sent it: by a terminal to whatever runs in it, by systemd to all of a
+            service.
     """
 
     def __init__(
@@ -43,11 +47,14 @@ class DrainingServer(uvicorn.Server):
         *,
         drain_timeout_s: float = 600.0,
         reload: Callable[[], None] | None = None,
+        echo_s: float = 0.0,
     ) -> None:
         super().__init__(config)
         self._service = service
         self._drain_timeout_s = drain_timeout_s
         self._reload = reload
+        self._echo_s = echo_s
+        self._told = 0.0
         self._hurry = asyncio.Event()
         self._collect = gc.get_threshold()
 
@@ -64,7 +71,10 @@ class DrainingServer(uvicorn.Server):
         gc.set_threshold(*self._collect[:2], _FULL_COLLECTIONS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's form
-        if self.should_exit:
+        now = time.monotonic()
+        if not self.should_exit:
+            self._told = now
+        elif now - self._told >= self._echo_s:
             self._hurry.set()
         # uvicorn also keeps the signal, to die of it in the end. A drain that was asked for and done is a success: 0.
         self.should_exit = True

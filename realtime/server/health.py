@@ -5,10 +5,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from realtime.errors import RealtimeError
 
 from .service import Service
+from .shared_figures import are_figures_shared
 
 # What is true of this moment is true of no other.
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -21,6 +23,8 @@ _DRAINING: dict[str, Any] = {
 def create_health(service: Service, registry: CollectorRegistry) -> APIRouter:
     """`/livez`, `/healthz`, `/readyz` and `/metrics`, for GET and HEAD; unauthenticated, they say nothing of anyone."""
     router = APIRouter(tags=["machines"])
+    if are_figures_shared():
+        MultiProcessCollector(registry := CollectorRegistry())  # type: ignore[no-untyped-call]
 
     @router.head("/livez", include_in_schema=False)
     @router.get("/livez", summary="The process answers")

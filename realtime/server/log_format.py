@@ -30,11 +30,23 @@ class _Json(logging.Formatter):
         return json_line(line).decode()
 
 
-def configure_logging(form: LogFormat, level: str) -> None:
-    """Send the loggers of this server and of uvicorn to stderr; access lines are off, queries would be in them."""
+def _with_pid(record: logging.LogRecord) -> bool:
+    """Say in its line which process a record is of."""
+    record.fields = {**getattr(record, "fields", {}), "pid": record.process}
+    return True
+
+
+def configure_logging(form: LogFormat, level: str, *, pids: bool = False) -> None:
+    """Send the loggers of this server and of uvicorn to stderr; access lines are off, queries would be in them.
+
+    Args:
+        pids: Say in each line which process it is of, for several that share one stderr.
+    """
     handler = logging.StreamHandler(sys.stderr)
     text = _Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
     handler.setFormatter(_Json() if form == "json" else text)
+    if pids:
+        handler.addFilter(_with_pid)
     for name in ("realtime", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

@@ -4,6 +4,9 @@ from .app import Application
 from .connections import configure
 from .draining import DrainingServer
 
+# Between a signal from outside and the same one from the parent.
+_ECHO_S = 1.0
+
 
 def create_server(application: Application) -> DrainingServer:
     """A server for the application, with the limits its settings name."""
@@ -16,4 +19,5 @@ def create_server(application: Application) -> DrainingServer:
         log_config=None,
     )
     reload = application.reload if settings.providers_file is not None else None
-    return DrainingServer(config, application.service, drain_timeout_s=settings.drain_timeout_s, reload=reload)
+    echo_s, patience_s = (_ECHO_S if settings.workers > 1 else 0.0), settings.drain_timeout_s
+    return DrainingServer(config, application.service, drain_timeout_s=patience_s, reload=reload, echo_s=echo_s)

@@ -4,6 +4,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from rich.markup import escape
 from .listening import listen
 from .log_format import configure_logging
 from .settings import Settings
+from .shared_figures import forget, shared_figures
 from .workers import Workers
 
 # Connections that wait to be accepted; uvicorn's own figure.
@@ -34,7 +36,7 @@ def serve(flags: dict[str, Any]) -> None:
     except (OSError, ValueError) as error:
         _fail(f"api_key_file: {error.strerror if isinstance(error, OSError) else error}")
     _refuse_unsafe(settings, key)
-    configure_logging(settings.log_format, settings.log_level)
+    configure_logging(settings.log_format, settings.log_level, pids=settings.workers > 1)
     try:
         sock = listen(settings)
     except OSError as error:
@@ -42,9 +44,19 @@ def serve(flags: dict[str, Any]) -> None:
     if settings.workers == 1:
         _work(settings, sock, greet=True)
     else:
-        # Before the first of them begins, so that all have it.
-        sock.listen(_BACKLOG)
-        sys.exit(Workers(settings.workers, lambda number: _work(settings, sock, greet=number == 0)).run())
+        sys.exit(_work_together(settings, sock))
+
+
+def _work_together(settings: Settings, sock: socket.socket) -> int:
+    """Serve in several processes; the exit code."""
+    # Before the first of them begins, so that all have it.
+    sock.listen(_BACKLOG)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(shared_figures())
+        except OSError as error:
+            _fail(f"--workers above 1 needs a place for temporary files: {error.strerror}.")
+        return Workers(settings.workers, lambda number: _work(settings, sock, greet=number == 0), forget).run()
 
 
 def _work(settings: Settings, sock: socket.socket, *, greet: bool) -> None:

@@ -78,7 +78,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Application]:
         return Server()
 
     monkeypatch.setattr(process_module, "create_server", create)
-    monkeypatch.setattr(serve_module, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(serve_module, "configure_logging", lambda *_, **__: None)
     return applications
 
 
