@@ -1,14 +1,11 @@
 """The ways to a Redis: with no more rights than are documented, by TLS, by Sentinel."""
 
 import asyncio
-import re
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-import trustme
 from redis.asyncio.client import PubSub
 
 from realtime.bus.base import Claim, Writer
@@ -19,6 +16,7 @@ from realtime.events import Text
 from realtime.log import EventLog
 
 from ..support.link import Link
+from ..support.redis_access import certificates, documented_rights
 from ..support.redis_server import RedisServer
 from .test_bus import created, meta, no_orphan, visible
 
@@ -55,28 +53,20 @@ async def assert_shared(url: str) -> None:
 
 async def test_no_more_rights_than_are_documented() -> None:
     """The user of the documentation may do all that is done, and touch nothing else."""
-    page = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
-    shown = re.search(r"ACL SETUSER realtime on >… (.*?)```", page, re.DOTALL)
-    assert shown is not None
     async with RedisServer() as server:
         client = server.client()
-        await client.execute_command("ACL", "SETUSER", "realtime", "on", ">secret", *shown[1].split())  # type: ignore[no-untyped-call]
+        await client.execute_command("ACL", "SETUSER", "realtime", "on", ">secret", *documented_rights())  # type: ignore[no-untyped-call]
         await assert_shared(f"redis://realtime:secret@127.0.0.1:{server.port}/0")
         log = await client.acl_log()
         await client.aclose()
     assert log == []
 
 
-async def test_by_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_by_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A certificate that is trusted will do, and one that is not is refused."""
-    authority, folder = trustme.CA(), Path(tempfile.mkdtemp())
-    certificate = authority.issue_cert("127.0.0.1")
-    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    pem = str(folder / "server.pem")
-    tls = ("--tls-cert-file", pem, "--tls-key-file", pem, "--tls-ca-cert-file", str(folder / "ca.pem"))
-    async with RedisServer(*tls, "--tls-auth-clients", "no", tls=True) as server:
-        await assert_shared(f"rediss://127.0.0.1:{server.tls_port}/0?ssl_ca_certs={folder / 'ca.pem'}")
+    tls = certificates(tmp_path)
+    async with RedisServer(*tls.options, tls=True) as server:
+        await assert_shared(f"rediss://127.0.0.1:{server.tls_port}/0?ssl_ca_certs={tls.authority}")
         monkeypatch.setattr("realtime.bus.redis.lanes.CALL_S", 0.5)
         stranger = RedisBus(f"rediss://127.0.0.1:{server.tls_port}/0")
         with pytest.raises(RealtimeError) as caught:

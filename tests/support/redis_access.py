@@ -1,0 +1,37 @@
+"""A Redis that lets in only whom it knows: certificates, and a user with the rights that are documented."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import trustme
+
+_PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
+
+
+class Certificates(NamedTuple):
+    """For a server on this machine.
+
+    Attributes:
+        options: Of its command line.
+        authority: What a client is to trust.
+    """
+
+    options: tuple[str, ...]
+    authority: Path
+
+
+def certificates(folder: Path) -> Certificates:
+    """New ones, in files of this folder."""
+    made, server, authority = trustme.CA(), folder / "server.pem", folder / "ca.pem"
+    made.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(server)
+    made.cert_pem.write_to_path(authority)
+    files = ("--tls-cert-file", str(server), "--tls-key-file", str(server), "--tls-ca-cert-file", str(authority))
+    return Certificates((*files, "--tls-auth-clients", "no"), authority)
+
+
+def documented_rights() -> list[str]:
+    """The rules of the user that the documentation makes, after its password."""
+    shown = re.search(r"ACL SETUSER realtime on >… (.*?)```", _PAGE.read_text(), re.DOTALL)
+    assert shown is not None
+    return shown[1].split()
