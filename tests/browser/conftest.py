@@ -1,5 +1,6 @@
 """A real server in a process of its own, and a real browser in front of it."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -27,7 +28,7 @@ READY_S = 30.0
 LOOK_AGAIN_S = 0.05
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -43,13 +44,14 @@ def _is_ready(url: str) -> bool:
 
 
 @contextmanager
-def serve(log: Path, *flags: str) -> Iterator[str]:
-    """Run `realtime serve` with these flags, until the block is left; its address."""
-    port = _free_port()
+def serve(log: Path, *flags: str, **variables: str) -> Iterator[str]:
+    """Run `realtime serve` with these flags and variables, until the block is left; its address."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
         command = [sys.executable, "-m", "realtime", "serve", "--port", str(port), "--drain-timeout-s", "0", *flags]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        env = {**os.environ, **variables}
+        process = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT)
         try:
             for _ in range(round(READY_S / LOOK_AGAIN_S)):
                 if _is_ready(url):
@@ -92,9 +94,9 @@ def complaints() -> list[str]:
     return []
 
 
-@pytest.fixture
-def page(browser: Browser, server: str, complaints: list[str]) -> Iterator[Page]:
-    """The playground, which may end with no error in its console, no exception, no dialog and no CSP violation."""
+@contextmanager
+def playground(browser: Browser, server: str, complaints: list[str], at: str = "/") -> Iterator[Page]:
+    """The playground in a browser of its own, and what it complains of."""
     context = browser.new_context(base_url=server, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -105,8 +107,15 @@ def page(browser: Browser, server: str, complaints: list[str]) -> Iterator[Page]
         dialog.dismiss()
 
     page.on("dialog", dismiss)
-    page.goto("/")
+    page.goto(at)
     page.locator("#model option[value='demo/reasoning']").wait_for(state="attached")
     yield page
     context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: str, complaints: list[str]) -> Iterator[Page]:
+    """The playground, which may end with no error in its console, no exception, no dialog and no CSP violation."""
+    with playground(browser, server, complaints) as page:
+        yield page
     assert complaints == []
