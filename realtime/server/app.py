@@ -50,7 +50,7 @@ class Application:
         registry = CollectorRegistry()
         self.sessions = SessionManager(
             offers.catalogue,
-            bus=_bus(settings),
+            bus=_bus(settings, registry),
             policy=settings.policy(),
             hooks=(Metrics(registry), log_records),
         )
@@ -74,13 +74,15 @@ class Application:
         _logger.info("offering %s", ", ".join(offers.sources))
 
 
-def _bus(settings: Settings) -> Bus:
+def _bus(settings: Settings, registry: CollectorRegistry) -> Bus:
     if settings.redis_url is None:
         return MemoryBus(settings.retention())
     # Its client takes a tenth of a second to import, and one process does without.
-    from realtime.bus.redis import RedisBus  # noqa: PLC0415
+    from realtime.bus.redis import RedisBus, RedisMetrics  # noqa: PLC0415
 
-    return RedisBus(settings.redis_url.get_secret_value(), settings.retention())
+    bus = RedisBus(settings.redis_url.get_secret_value(), settings.retention())
+    registry.register(RedisMetrics(bus))
+    return bus
 
 
 def _build(service: Service, settings: Settings, registry: CollectorRegistry, *, playground: bool) -> FastAPI:

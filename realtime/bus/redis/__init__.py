@@ -1,5 +1,6 @@
 """The bus over Redis."""
 
 from .bus import RedisBus
+from .metrics import RedisMetrics
 
-__all__ = ["RedisBus"]
+__all__ = ["RedisBus", "RedisMetrics"]

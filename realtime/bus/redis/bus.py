@@ -22,6 +22,7 @@ from realtime.tasks import TaskRegistry
 
 from .batches import encode_batch, encode_meta
 from .connections import Connections, refused
+from .counts import Counts
 from .flusher import LIFE_S, RedisFlusher
 from .index import Claimed, Index
 from .keys import lane_of, log_keys
@@ -50,10 +51,14 @@ class RedisBus:
 
     Args:
         url: See `Connections`.
+
+    Attributes:
+        counts: What it has done since it was made.
     """
 
     def __init__(self, url: str, retention: Retention | None = None) -> None:
         self.worker = secrets.token_hex(8)
+        self.counts = Counts()
         self._url = url
         self._retention = retention or Retention()
         self._tasks = TaskRegistry()
@@ -63,8 +68,13 @@ class RedisBus:
         """Whether Redis takes what is written, and what it tells is heard."""
         return self._flusher.reachable and self._lanes.listening and self._lanes.speaking
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Payload that was handed over, and that Redis has not acknowledged."""
+        return self._flusher.buffered_bytes
+
     async def open(self, orphaned: Orphaned) -> None:
-        connections = self._connections = Connections(self._url)
+        connections = self._connections = Connections(self._url, self.counts)
         self._flusher = RedisFlusher(connections, self._retention)
         self._index = Index(connections, self._retention)
         self._lanes = Lanes(connections, self.worker, self._hear, self._missed)

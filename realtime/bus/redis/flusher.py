@@ -44,6 +44,7 @@ class RedisFlusher:
     def __init__(self, connections: Connections, retention: Retention) -> None:
         self.reachable = True
         self._connections = connections
+        self._counts = connections.counts
         self.retention = retention
         # In the order of their creation.
         self._writers: dict[RedisWriter, None] = {}
@@ -51,6 +52,11 @@ class RedisFlusher:
         self._round_at = 0.0
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="redis flusher")
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Payload of all that Redis has not acknowledged."""
+        return sum(writer.ahead_bytes for writer in self._writers)
 
     def add(self, writer: RedisWriter) -> None:
         """Carry this one too, and renew its lease."""
@@ -109,8 +115,11 @@ class RedisFlusher:
         """One round trip; raises RealtimeError when its answer was not had."""
         dirty, self._dirty = self._dirty, set()
         pieces = [(writer, piece) for writer in dirty if not writer.done and (piece := writer.piece(now))]
+        if not pieces:
+            return
         try:
             answers = await self._connections.run_all(self._call(writer, piece) for writer, piece in pieces)
+            self._counts.flushed(time.monotonic() - now)
             for (writer, piece), answer in zip(pieces, answers, strict=True):
                 await self._settle(writer, piece, answer, now)
         except RealtimeError:
@@ -151,12 +160,15 @@ class RedisFlusher:
             writer.request_stop(stopped_by(stop))
         match word:
             case "OK":
+                self._counts.events += piece.last - piece.first + 1
                 more = writer.acknowledge(piece, top, now)
             case "GAP":
+                self._counts.gaps += 1
                 _logger.warning("redis: %s is at %d, not before %d", writer.log.meta.generation, top, piece.first)
                 writer.go_on_from(top)
                 more = True
             case "LOST":
+                self._counts.lost += 1
                 await self._restore(writer, now)
                 more = True
             case _:

@@ -82,6 +82,7 @@ class RedisWriter:
     Attributes:
         adrift: What is shown of the log here is not what the log of record is, or will not become it: whoever reads it
             here is to come again.
+        ahead_bytes: Payload of what was handed over and Redis has not acknowledged.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class RedisWriter:
         self._bytes = log.payload_bytes
         self._appended = log.appended_bytes
         self._ahead: deque[_Ahead] = deque()
-        self._ahead_bytes = 0
+        self.ahead_bytes = 0
         self._next = log.head + 1
         self._room: asyncio.Future[None] | None = None
         self._sealed: asyncio.Future[SealResult] | None = None
@@ -151,7 +152,7 @@ class RedisWriter:
         self._phase = phase
         self._bytes += size
         self._appended += size
-        self._ahead_bytes += size
+        self.ahead_bytes += size
         self._ahead.append(_Ahead(int((time.monotonic() - self._born) * 1000), event, size))
         if not more:
             self._flusher.dirty(self)
@@ -161,7 +162,7 @@ class RedisWriter:
         self._flusher.dirty(self)
 
     def room(self) -> Awaitable[None] | None:
-        if self._ahead_bytes <= _MOST_AHEAD_BYTES and not self._behind():
+        if self.ahead_bytes <= _MOST_AHEAD_BYTES and not self._behind():
             return None
         if self._room is None or self._room.done():
             self._room = asyncio.get_running_loop().create_future()
@@ -285,7 +286,7 @@ class RedisWriter:
 
     def _drop_ahead(self) -> None:
         self._ahead.clear()
-        self._ahead_bytes = 0
+        self.ahead_bytes = 0
         self._phase, self._bytes = self.log.phase, self.log.payload_bytes
 
     def lose(self, how: SealResult) -> None:
@@ -295,7 +296,7 @@ class RedisWriter:
         self.lost = how
         self.adrift = self.adrift or self.log.finished is not None
         self._ahead.clear()
-        self._ahead_bytes = 0
+        self.ahead_bytes = 0
         self._release_room()
         if self._sealed is not None and not self._sealed.done():
             self._sealed.set_result(how)
@@ -308,7 +309,7 @@ class RedisWriter:
         moved = log.head < top and bool(ahead)
         while log.head < top and ahead:
             at, event, size = ahead.popleft()
-            self._ahead_bytes -= size
+            self.ahead_bytes -= size
             log.append(event, at, more=True)
         self._next = max(self._next, top + 1)
         if moved:
@@ -316,7 +317,7 @@ class RedisWriter:
             log.show()
         if log.finished is not None and self._sealed is not None and not self._sealed.done():
             self._sealed.set_result("won")
-        if self._ahead_bytes <= _MOST_AHEAD_BYTES // 2 and not self._behind():
+        if self.ahead_bytes <= _MOST_AHEAD_BYTES // 2 and not self._behind():
             self._release_room()
 
     def _following(self) -> list[tuple[int, AnyEvent]]:
