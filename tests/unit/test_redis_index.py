@@ -1,5 +1,6 @@
 """What is claimed in Redis and has no log: about to be made, or long gone."""
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,12 @@ from ..support.redis_server import RedisServer
 from .test_bus import meta, no_orphan, numbers
 
 _HOUR_MS = 3_600_000
+
+
+@pytest.fixture(autouse=True)
+def just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made here is made now, however long ago the tests began."""
+    monkeypatch.setattr("tests.unit.test_bus._BEGAN_MS", int(time.time() * 1000))
 
 
 @pytest.fixture
