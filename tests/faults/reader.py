@@ -1,9 +1,9 @@
-"""An observer that outlasts a process, and notes how late it was told of each event."""
+"""An observer that outlasts a process, and knows how late it is told."""
 
 import asyncio
 import itertools
+import math
 import time
-from typing import NamedTuple
 
 from tests.history.rows import Row
 from tests.support.observer import MOST_CONNECTIONS, Observer
@@ -11,12 +11,8 @@ from tests.support.parsers import Frame
 from tests.support.raw import WireName
 from tests.support.server import Address
 
-
-class Arrival(NamedTuple):
-    """When an event came, in the loop's time, and how long it had been said by then."""
-
-    at: float
-    late_s: float
+# Later than that is not up to date.
+_LATE_S = 1.0
 
 
 class Reader(Observer):
@@ -24,18 +20,20 @@ class Reader(Observer):
 
     Attributes:
         begun: Set when it has some of the answer.
+        current: Set by each event that comes soon after it was said; for a test to clear.
         ended: Set when it has the end.
-        arrivals: Of every event that came.
+        told_at: Loop time at which the last event came.
+        latest_s: The most that an event came later than another.
     """
 
     patience_s = 200.0
 
     def __init__(self, generation: str, name: str, rows: list[Row]) -> None:
         super().__init__(generation, name, rows)
-        self.begun = asyncio.Event()
-        self.ended = asyncio.Event()
-        self.arrivals: list[Arrival] = []
-        self._created_s = 0.0
+        self.begun, self.current, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.told_at = self.latest_s = 0.0
+        # From the moment that an event says it was said; not from zero, for that is by another clock.
+        self._least_s = math.inf
 
     async def read(self, wire: WireName, *addresses: Address) -> None:
         """Read to the end; cut off, or asked to leave, it comes again at once, at the next of the addresses."""
@@ -50,11 +48,12 @@ class Reader(Observer):
         super()._accept(frame)
         if not frame.is_event:
             return
-        value = frame.value
-        if value["type"] == "started":
-            self._created_s = value["created_ms"] / 1000
-        late_s = time.time() - self._created_s - value["at"] / 1000
-        self.arrivals.append(Arrival(asyncio.get_running_loop().time(), late_s))
+        self.told_at = asyncio.get_running_loop().time()
+        after_s = time.monotonic() - frame.value["at"] / 1000
+        self._least_s = min(self._least_s, after_s)
+        self.latest_s = max(self.latest_s, after_s - self._least_s)
+        if after_s - self._least_s <= _LATE_S:
+            self.current.set()
         # started, attempt, and something that was said
         if len(self.frames) >= 3:
             self.begun.set()

@@ -61,7 +61,7 @@ async def test_a_worker_that_is_killed(amount: Amount) -> None:
         for number, generation in enumerate(generations):
             both.watch(generation, WIRES[number % len(WIRES)], both.other)
         await both.over(_LOST_S)
-        took = [reader.arrivals[-1].at - killed for reader in both.readers]
+        took = [reader.told_at - killed for reader in both.readers]
         print(f"{count} generations ended {min(took):.1f} to {max(took):.1f} s after their process")
         last = [reader.events[-1] for reader in both.readers]
         assert {(event["outcome"], event["error"]["code"]) for event in last} == {("failed", "driver_lost")}
@@ -95,7 +95,7 @@ async def test_a_worker_that_stands_still(amount: Amount) -> None:
             await asyncio.gather(*(exchange.closed.wait() for exchange in upstream.exchanges))
         await both.over(_LOST_S)
         closed = max(exchange.closed_at or 0.0 for exchange in upstream.exchanges) - continued
-        told = max(reader.arrivals[-1].at for reader in both.readers) - continued
+        told = max(reader.told_at for reader in both.readers) - continued
         print(f"{count} closed {closed:.2f} s after it went on, and those who stayed were told after {told:.1f} s")
         assert both.one.process.log.count(" lost to another process ") == count
         assert [reader.name for reader in both.readers if reader.resets] == []

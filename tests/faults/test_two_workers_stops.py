@@ -99,7 +99,7 @@ async def stopped(both: Pair, one: Stopping) -> Took:
     late = await stop(both.other.address, one.generation)
     assert (late["state"], late["outcome"]) == ("finished", "stopped")
     assert {reader.events[-1]["stopped_by"] for reader in (one.here, one.elsewhere)} == {"owner"}
-    moments = (answered, one.here.arrivals[-1].at, one.elsewhere.arrivals[-1].at, one.exchange.closed_at or 0.0)
+    moments = (answered, one.here.told_at, one.elsewhere.told_at, one.exchange.closed_at or 0.0)
     return Took(*(moment - asked for moment in moments))
 
 
