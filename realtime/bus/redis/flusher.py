@@ -121,7 +121,10 @@ class RedisFlusher:
             answers = await self._connections.run_all(self._call(writer, piece) for writer, piece in pieces)
             self._counts.flushed(time.monotonic() - now)
             for (writer, piece), answer in zip(pieces, answers, strict=True):
-                await self._settle(writer, piece, answer, now)
+                if type(answer) is int:
+                    self._acknowledge(writer, piece, answer, now)
+                else:
+                    await self._settle(writer, piece, answer, now)
         except RealtimeError:
             # What was done before is found to be there already.
             self._dirty.update(writer for writer, _ in pieces)
@@ -150,6 +153,11 @@ class RedisFlusher:
             ),
         )
 
+    def _acknowledge(self, writer: RedisWriter, piece: Piece, top: int, now: float) -> None:
+        self._counts.events += piece.last - piece.first + 1
+        if writer.acknowledge(piece, top, now):
+            self._dirty.add(writer)
+
     async def _settle(self, writer: RedisWriter, piece: Piece, answer: Any, now: float) -> None:
         fault = refused(answer)
         if fault is not None:
@@ -160,8 +168,8 @@ class RedisFlusher:
             writer.request_stop(stopped_by(stop))
         match word:
             case "OK":
-                self._counts.events += piece.last - piece.first + 1
-                more = writer.acknowledge(piece, top, now)
+                self._acknowledge(writer, piece, top, now)
+                more = False
             case "GAP":
                 self._counts.gaps += 1
                 _logger.warning("redis: %s is at %d, not before %d", writer.log.meta.generation, top, piece.first)

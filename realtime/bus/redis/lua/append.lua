@@ -2,7 +2,7 @@
 -- KEYS: log, meta, leases, channel
 -- ARGV: fence, first, last, batch, generation, member, lease ms ('' not to renew), life ms, final ('1'), publish command,
 --       most bytes to publish, oldest number to keep ('' for all)
--- Answers: word, top, who asked for a stop
+-- Answers: word, top, who asked for a stop; the top alone where all is well and nobody has
 local about = redis.call('HMGET', KEYS[2], 'fence', 'top', 'ended', 'stop', 'erased')
 if not about[1] then
   return {about[5] and 'CLOSED' or 'LOST', 0, ''}
@@ -45,5 +45,8 @@ end
 if ARGV[9] == '1' or ARGV[7] ~= '' then
   redis.call('PEXPIRE', KEYS[1], ARGV[8])
   redis.call('PEXPIRE', KEYS[2], ARGV[8])
+end
+if stop == '' then
+  return top
 end
 return {'OK', top, stop}
