@@ -78,11 +78,9 @@ def _bus(settings: Settings, registry: CollectorRegistry) -> Bus:
     if settings.redis_url is None:
         return MemoryBus(settings.retention())
     # Its client takes a tenth of a second to import, and one process does without.
-    from realtime.bus.redis import RedisBus, RedisMetrics  # noqa: PLC0415
+    from realtime.bus.redis import RedisBus  # noqa: PLC0415
 
-    bus = RedisBus(settings.redis_url.get_secret_value(), settings.retention())
-    registry.register(RedisMetrics(bus))
-    return bus
+    return RedisBus(settings.redis_url.get_secret_value(), settings.retention(), registry=registry)
 
 
 def _build(service: Service, settings: Settings, registry: CollectorRegistry, *, playground: bool) -> FastAPI:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from realtime.bus.redis.connections import Connections
-from realtime.bus.redis.counts import Counts
+from realtime.bus.redis.metrics import BusMetrics
 
 from ..support.redis_server import RedisServer
 
@@ -22,7 +22,7 @@ async def test_waiting_for_a_connection_is_not_waiting_for_redis(monkeypatch: py
     """Hundreds of calls at once take longer than one may, and none of them is taken for lost."""
     monkeypatch.setattr("realtime.bus.redis.connections.CALL_S", 1.0)
     async with RedisServer() as server:
-        connections = Connections(server.url, Counts())
+        connections = Connections(server.url, BusMetrics(None))
         answers = await asyncio.gather(*(connections.all([("EVAL", _BUSY, 0)]) for _ in range(200)))
         assert answers == [[b"done"]] * 200
         await connections.close()

@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio.client import PubSub
 
 from realtime.bus.redis.connections import Connections
-from realtime.bus.redis.counts import Counts
 from realtime.bus.redis.keys import asked
 from realtime.bus.redis.lanes import Lanes
+from realtime.bus.redis.metrics import BusMetrics
 
 from ..support.redis_server import RedisServer
 
@@ -24,7 +24,7 @@ async def test_a_lane_that_is_joined_while_the_connection_is_made(monkeypatch: p
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     connecting, go = asyncio.Event(), asyncio.Event()
     async with RedisServer() as server:
-        connections = Connections(server.url, Counts())
+        connections = Connections(server.url, BusMetrics(None))
         make = connections.listener
 
         def listener() -> PubSub:

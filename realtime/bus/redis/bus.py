@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from realtime.bus.base import Claim, Orphaned, Page, Writer
 from realtime.bus.memory_writer import Retention
 from realtime.errors import RealtimeError
@@ -22,12 +24,12 @@ from realtime.tasks import TaskRegistry
 
 from .batches import encode_batch, encode_meta
 from .connections import Connections, refused
-from .counts import Counts
 from .flusher import LIFE_S, RedisFlusher
 from .index import Claimed, Index
 from .keys import lane_of, log_keys
 from .lanes import Lanes
 from .messages import Created, read_message, stopped_by
+from .metrics import BusMetrics
 from .orphans import Orphans
 from .scripts import CREATE, ERASE, STOP, Script
 from .shelf import Shelf
@@ -51,14 +53,14 @@ class RedisBus:
 
     Args:
         url: See `Connections`.
-
-    Attributes:
-        counts: What it has done since it was made.
+        registry: Where its metrics are registered; nowhere when None.
     """
 
-    def __init__(self, url: str, retention: Retention | None = None) -> None:
+    def __init__(
+        self, url: str, retention: Retention | None = None, *, registry: CollectorRegistry | None = None
+    ) -> None:
         self.worker = secrets.token_hex(8)
-        self.counts = Counts()
+        self._metrics = BusMetrics(registry)
         self._url = url
         self._retention = retention or Retention()
         self._tasks = TaskRegistry()
@@ -68,14 +70,13 @@ class RedisBus:
         """Whether Redis takes what is written, and what it tells is heard."""
         return self._flusher.reachable and self._lanes.listening and self._lanes.speaking
 
-    @property
-    def buffered_bytes(self) -> int:
-        """Payload that was handed over, and that Redis has not acknowledged."""
-        return self._flusher.buffered_bytes
+    def _report(self) -> None:
+        self._metrics.healthy.set(self.healthy)
+        self._metrics.buffered_bytes.set(self._flusher.buffered_bytes)
 
     async def open(self, orphaned: Orphaned) -> None:
-        connections = self._connections = Connections(self._url, self.counts)
-        self._flusher = RedisFlusher(connections, self._retention)
+        connections = self._connections = Connections(self._url, self._metrics)
+        self._flusher = RedisFlusher(connections, self._retention, self._report)
         self._index = Index(connections, self._retention)
         self._lanes = Lanes(connections, self.worker, self._hear, self._missed)
         self._shelf = Shelf(connections, self._lanes, self.worker, self._tasks)

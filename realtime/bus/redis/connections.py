@@ -20,8 +20,8 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from realtime.errors import RealtimeError
 
-from .counts import Counts
 from .lines import Lines
+from .metrics import BusMetrics
 from .scripts import Script
 
 _logger = logging.getLogger("realtime")
@@ -48,13 +48,13 @@ class Connections:
 
     Args:
         url: `redis://`, `rediss://`; or `redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]`.
-        counts: Of the bus; whoever has something to count has these connections.
+        metrics: Of the bus; whoever has something to count has these connections.
     """
 
     publish = "PUBLISH"
 
-    def __init__(self, url: str, counts: Counts) -> None:
-        self.counts = counts
+    def __init__(self, url: str, metrics: BusMetrics) -> None:
+        self.metrics = metrics
         self._client, self._sentinel = _client(url)
         self._lines = Lines(self._client.connection_pool)
         # One is for whoever listens.

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -39,12 +40,17 @@ _MOST_ENDED = 1000
 
 
 class RedisFlusher:
-    """See the module; runs from construction to `close`."""
+    """See the module; runs from construction to `close`.
 
-    def __init__(self, connections: Connections, retention: Retention) -> None:
+    Args:
+        report: Called a few times a second.
+    """
+
+    def __init__(self, connections: Connections, retention: Retention, report: Callable[[], None]) -> None:
         self.reachable = True
         self._connections = connections
-        self._counts = connections.counts
+        self._metrics = connections.metrics
+        self._report = report
         self.retention = retention
         # In the order of their creation.
         self._writers: dict[RedisWriter, None] = {}
@@ -110,6 +116,7 @@ class RedisFlusher:
         safe = set([writer for writer in carried if writer.over][:-_MOST_ENDED])
         self._writers = dict.fromkeys(writer for writer in carried if writer not in safe)
         self._dirty.update(self._writers)
+        self._report()
 
     async def _flush(self, now: float) -> None:
         """One round trip; raises RealtimeError when its answer was not had."""
@@ -119,7 +126,7 @@ class RedisFlusher:
             return
         try:
             answers = await self._connections.run_all(self._call(writer, piece) for writer, piece in pieces)
-            self._counts.flushed(time.monotonic() - now)
+            self._metrics.flush_s.observe(time.monotonic() - now)
             for (writer, piece), answer in zip(pieces, answers, strict=True):
                 if type(answer) is int:
                     self._acknowledge(writer, piece, answer, now)
@@ -154,7 +161,7 @@ class RedisFlusher:
         )
 
     def _acknowledge(self, writer: RedisWriter, piece: Piece, top: int, now: float) -> None:
-        self._counts.events += piece.last - piece.first + 1
+        self._metrics.events.inc(piece.last - piece.first + 1)
         if writer.acknowledge(piece, top, now):
             self._dirty.add(writer)
 
@@ -171,12 +178,12 @@ class RedisFlusher:
                 self._acknowledge(writer, piece, top, now)
                 more = False
             case "GAP":
-                self._counts.gaps += 1
+                self._metrics.gaps.inc()
                 _logger.warning("redis: %s is at %d, not before %d", writer.log.meta.generation, top, piece.first)
                 writer.go_on_from(top)
                 more = True
             case "LOST":
-                self._counts.lost += 1
+                self._metrics.lost.inc()
                 await self._restore(writer, now)
                 more = True
             case _:

@@ -117,7 +117,7 @@ class Lanes:
                 _logger.warning("redis: listening ended, %s", type(error).__name__)
             if self.listening:
                 self.listening, pause_s = False, _PAUSE_S
-            self._connections.counts.rebuilt += 1
+            self._connections.metrics.rebuilt.inc()
             await self._drop()
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

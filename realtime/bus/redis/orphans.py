@@ -45,7 +45,7 @@ class Orphans:
             raise fault
         if answer is None:
             return
-        self._connections.counts.taken_over += 1
+        self._connections.metrics.taken_over.inc()
         fence, stop = int(answer[0]), answer[4].decode()
         shown = await self._held(tenant, generation, fence, int(answer[3]))
         if shown is None or shown.gone or shown.log.finished is not None:

@@ -103,7 +103,7 @@ class Watch:
                 shown.log.stopping = shown.log.stopping or answer[1] is not None
                 shown.compare(answer[2].decode())
                 shown.tell(int(answer[0]))
-                self._connections.counts.repairs += shown.behind
+                self._connections.metrics.repairs.inc(shown.behind)
             self._held.settle(shown)
 
     @staticmethod
