@@ -36,6 +36,14 @@ async def claimed(bus: RedisBus, what: Meta) -> None:
     assert (await bus._index.claim(what, Claim("key"))).word == "NEW"
 
 
+async def test_one_that_is_about_to_be_made_stays_in_its_conversation(bus: RedisBus) -> None:
+    """As it stays listed."""
+    await claimed(bus, meta(1, name="c"))
+    assert not await bus.conversation("t", None, "c")
+    await bus._make(meta(1, name="c"), "")
+    assert numbers(await bus.conversation("t", None, "c")) == [1]
+
+
 async def test_one_that_is_about_to_be_made_stays_listed(bus: RedisBus) -> None:
     """Whoever looks between a claim and its log does not see it, and does not take it from the list."""
     await claimed(bus, meta(1))
@@ -46,11 +54,14 @@ async def test_one_that_is_about_to_be_made_stays_listed(bus: RedisBus) -> None:
 
 
 async def test_one_that_is_gone_is_listed_no_more(bus: RedisBus) -> None:
-    """A look that finds no log where one should have been long since takes it from the list."""
-    old = Meta("0" * 32, "t", None, "demo", "demo/default", meta(0).created_ms - _HOUR_MS)
-    await claimed(bus, old)
+    """A look that finds no log where one should have been long since takes it from the list, or the conversation."""
+    made_ms = meta(0).created_ms - _HOUR_MS
+    await claimed(bus, Meta("0" * 32, "t", None, "demo", "demo/default", made_ms, "c"))
     assert not (await bus.page("t", None, None, 9)).logs
     assert await bus._index.newest("t", None, None, 9) == []
+    assert await bus._index.conversation("t", "c") == ["0" * 32]
+    assert not await bus.conversation("t", None, "c")
+    assert await bus._index.conversation("t", "c") == []
 
 
 async def test_a_repeat_waits_for_the_log(bus: RedisBus) -> None:

@@ -183,6 +183,8 @@ class RedisBus:
     async def conversation(self, tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:
         generations = await self._index.conversation(tenant, name)
         logs = await asyncio.gather(*(self.find(tenant, one) for one in generations))
+        gone = [one for one, log in zip(generations, logs, strict=True) if log is None]
+        await self._index.forget_old(tenant, subject, gone, name)
         return [log for log in logs if log is not None and (subject is None or log.meta.subject == subject)]
 
     async def page(self, tenant: str, subject: str | None, before: str | None, limit: int) -> Page:

@@ -106,17 +106,20 @@ class Index:
             return ""
         return tenant_keys(meta.tenant, meta.subject).idempotency(claim.idempotency_key)
 
-    async def forget_old(self, tenant: str, subject: str | None, generations: Sequence[str]) -> set[str]:
-        """Take generations of which there is no log out of a subject's list. One that was claimed a moment ago stays:
-        its log is about to be made, in another process.
+    async def forget_old(
+        self, tenant: str, subject: str | None, generations: Sequence[str], talk: str | None = None
+    ) -> set[str]:
+        """Take generations of which there is no log out of a subject's list, or out of a conversation. One that was
+        claimed a moment ago stays: its log is about to be made, in another process.
 
         Returns:
-            Those that are listed no more.
+            Those that are listed there no more.
         """
-        own = tenant_keys(tenant, subject).own
-        claimed_ms = await self._ask(*(("ZSCORE", own, one) for one in generations))
+        keys = tenant_keys(tenant, subject)
+        listed = keys.own if talk is None else keys.conversation(talk)
+        claimed_ms = await self._ask(*(("ZSCORE", listed, one) for one in generations))
         old = [one for one, at in zip(generations, claimed_ms, strict=True) if at is None or not _is_new(at)]
-        await self.forget([(tenant, subject, one, None) for one in old])
+        await self.forget([(tenant, subject, one, talk) for one in old])
         return set(old)
 
     async def forget(self, metas: Sequence[tuple[str, str | None, str, str | None]], claim_key: str = "") -> None:
