@@ -92,12 +92,12 @@ async def losses(pair: Pair) -> None:
 
 async def test_no_more_is_asked_for_than_is_documented(tmp_path: Path) -> None:
     """Of everything that servers do Redis has denied nothing."""
-    tls = certificates(tmp_path)
+    tls = certificates(tmp_path, of_clients=True)
     async with RedisServer(*tls.options, tls=True) as redis:
         client = redis.client()
         await client.execute_command("ACL", "SETUSER", "realtime", "on", ">secret", *documented_rights())  # type: ignore[no-untyped-call]
-        url = f"rediss://realtime:secret@127.0.0.1:{redis.tls_port}/0?ssl_ca_certs={tls.authority}"
-        async with paired(redis, url) as pair:
+        files = f"ssl_ca_certs={tls.authority}&ssl_certfile={tls.own}&ssl_keyfile={tls.own}"
+        async with paired(redis, f"rediss://realtime:secret@127.0.0.1:{redis.tls_port}/0?{files}") as pair:
             await generations(pair)
             await names(pair)
             await losses(pair)

@@ -15,19 +15,25 @@ class Certificates(NamedTuple):
     Attributes:
         options: Of its command line.
         authority: What a client is to trust.
+        own: A certificate and its key, good for a client too.
     """
 
     options: tuple[str, ...]
     authority: Path
+    own: Path
 
 
-def certificates(folder: Path) -> Certificates:
-    """New ones, in files of this folder."""
+def certificates(folder: Path, *, of_clients: bool = False) -> Certificates:
+    """New ones, in files of this folder.
+
+    Args:
+        of_clients: Whoever connects must show one too.
+    """
     made, server, authority = trustme.CA(), folder / "server.pem", folder / "ca.pem"
     made.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(server)
     made.cert_pem.write_to_path(authority)
     files = ("--tls-cert-file", str(server), "--tls-key-file", str(server), "--tls-ca-cert-file", str(authority))
-    return Certificates((*files, "--tls-auth-clients", "no"), authority)
+    return Certificates((*files, "--tls-auth-clients", "yes" if of_clients else "no"), authority, server)
 
 
 def documented_rights() -> list[str]:
