@@ -48,9 +48,12 @@ class Replicated(NamedTuple):
     link: Link
     url: str
 
-    async def fail_over(self) -> None:
-        """The master dies, and with it all that the replica has not been told."""
-        await self.master.kill()
+    async def fail_over(self, *, dies: bool = True) -> None:
+        """The master dies or stands still, and with it all that the replica has not been told."""
+        if dies:
+            await self.master.kill()
+        else:
+            self.master.pause()
         await self.link.cut()
 
 

@@ -294,6 +294,56 @@ async def test_one_who_is_ahead_of_another_writer_begins_again() -> None:
             assert again is not log
 
 
+async def test_a_take_over_that_is_forgotten_while_the_first_writer_lives() -> None:
+    """Whoever took it over writes nothing into what the other goes on with, and its observers come again for that."""
+    async with forgetful() as (bus, redis):
+        writer = await spoken(bus, meta(1), 2)
+        other, orphans, reader = RedisBus(bus._url), asyncio.Queue[Writer](), _Reader()
+        await other.open(orphans.put)
+        await other._sweep.close()
+        await redis.remember()
+        await redis.client.zadd(keys_of(1).leases, {keys_of(1).member: 1})
+        await other._sweep._orphaned(keys_of(1).member)
+        second = await orphans.get()
+        second.log.attach(reader, second.log.head)
+        await redis.forget()
+        writer.append(Text("more"))
+        await visible(writer)
+        assert await second.seal(DONE) == "fenced"
+        async with asyncio.timeout(20):
+            await reader.woken.wait()
+        again = await other.find("t", meta(1).generation)
+        assert again is not None
+        assert list(again.since(0)) == list(writer.log.since(0))
+        assert await writer.seal(DONE) == "won"
+        await other.close()
+
+
+async def test_a_take_over_that_is_forgotten_is_made_good() -> None:
+    """Where nobody else has gone on, the end that was forgotten with it is written again, as another writer's."""
+    async with forgetful() as (bus, redis):
+        await spoken(bus, meta(1), 2)
+        await bus._flusher.close()
+        other, orphans = RedisBus(bus._url), asyncio.Queue[Writer]()
+        await other.open(orphans.put)
+        await other._sweep.close()
+        await redis.remember()
+        await redis.client.zadd(keys_of(1).leases, {keys_of(1).member: 1})
+        await other._sweep._orphaned(keys_of(1).member)
+        second = await orphans.get()
+        assert await second.seal(DONE) == "won"
+        await redis.forget()
+        await redis.part_listeners()
+        await eventually(lambda: redis.ended(keys_of(1)), "its end is there again", timeout_s=_AT_ONCE_S)
+        third = RedisBus(bus._url)
+        await third.open(no_orphan)
+        log = await third.find("t", meta(1).generation)
+        assert log is not None
+        assert log.cursor == second.log.cursor
+        for one in (other, third):
+            await one.close()
+
+
 async def test_one_who_comes_while_a_log_is_taken_over() -> None:
     """There is one copy of a log in a process, whoever is the first to want it: who reads it is told of its end."""
     async with forgetful() as (bus, redis):

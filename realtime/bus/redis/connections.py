@@ -29,7 +29,7 @@ _logger = logging.getLogger("realtime")
 # What a call may take before it counts as lost. Redis answers in well under a millisecond.
 CALL_S = 2.0
 # What a Sentinel may take to say where the master is: several are asked within one call, and the first may be gone.
-_SENTINEL_S = 0.5
+_SENTINEL_S = 0.75
 # For whoever is refused because of it.
 _RETRY_AFTER_S = 5.0
 # What it may wait before that for a connection: where hundreds want to read at once it is this process that is busy,
@@ -123,6 +123,13 @@ class Connections:
         """Run what nobody waits for, and what is made up for when it fails."""
         with suppress(RealtimeError):
             await self.run_all(calls)
+
+    async def find_master(self) -> None:
+        """Leave a master that is one no more, though it still answers; where no Sentinel can say so, stay with it."""
+        if self._sentinel is not None:
+            with suppress(RealtimeError):
+                # The pool asks, and lets go of its connections when it is another.
+                await self.call(self._client.connection_pool.get_master_address())
 
     def listener(self) -> PubSub:
         """A connection of its own to hear messages by."""

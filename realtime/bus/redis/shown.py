@@ -70,10 +70,10 @@ class Shown:
         return self.writer is not None and self.writer.adrift
 
     def compare(self, branches: str) -> None:
-        """See whether another has gone on from before what was shown: then others have its place."""
-        log = self.log
-        if any(epoch not in log.branches and since < log.head for since, epoch in _branches(branches)):
-            self.gone = True
+        """See whether another has gone on from before what was shown, or one that had gone on was forgotten."""
+        log, kept = self.log, _branches(branches)
+        behind = any(epoch not in log.branches and since < log.head for since, epoch in kept)
+        self.gone = self.gone or behind or all(epoch != log.epoch for _, epoch in kept)
 
     def tell(self, top: int) -> None:
         """It reaches to that number."""

@@ -57,6 +57,8 @@ class Sweep:
 
     async def look(self, now: float) -> list[str]:
         """One sweep: who has been without a lease since an earlier one."""
+        # A master that was replaced knows of no renewal since.
+        await self._connections.find_master()
         (clock,) = await self._connections.all([("TIME",)])
         if (fault := refused(clock)) is not None:
             raise fault

@@ -3,12 +3,14 @@
 -- ARGV: fence, first, last, batch, generation, member, lease ms ('' not to renew), life ms, final ('1'), publish command,
 --       most bytes to publish, oldest number to keep ('' for all)
 -- Answers: word, top, who asked for a stop; the top alone where all is well and nobody has
-local about = redis.call('HMGET', KEYS[2], 'fence', 'top', 'ended', 'stop', 'erased')
+local about = redis.call('HMGET', KEYS[2], 'fence', 'top', 'ended', 'stop', 'erased', 'branches')
 if not about[1] then
   return {about[5] and 'CLOSED' or 'LOST', 0, ''}
 end
 local fence, top, ended, stop = tonumber(about[1]), tonumber(about[2]), about[3], about[4] or ''
-if fence > tonumber(ARGV[1]) then
+-- With a smaller fence a take-over was forgotten. That can be made good, unless its predecessor has gone on meanwhile.
+local forgotten = fence < tonumber(ARGV[1])
+if fence > tonumber(ARGV[1]) or (forgotten and top >= tonumber(ARGV[2])) then
   return {'FENCED', top, stop}
 end
 if ARGV[4] ~= '' then
@@ -21,6 +23,9 @@ if ARGV[4] ~= '' then
     local entry = ARGV[1] .. ' ' .. ARGV[4]
     redis.call('XADD', KEYS[1], ARGV[3] .. '-0', 'b', entry)
     redis.call('HSET', KEYS[2], 'top', ARGV[3], 'fence', ARGV[1])
+    if forgotten then
+      redis.call('HSET', KEYS[2], 'branches', about[6] .. ',' .. top .. ':' .. ARGV[1])
+    end
     if #entry > tonumber(ARGV[11]) then
       entry = ARGV[3]
     end
