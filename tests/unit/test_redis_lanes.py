@@ -50,3 +50,23 @@ async def test_a_lane_that_is_joined_while_the_connection_is_made(monkeypatch: p
             assert await heard.get() == b"told"
         await lanes.close()
         await connections.close()
+
+
+async def test_a_connection_that_was_lost_often_is_made_anew_as_soon_as_the_first_time() -> None:
+    """Only where there is none to be had does the process wait longer each time."""
+    listens: asyncio.Queue[None] = asyncio.Queue()
+
+    async def listening() -> None:
+        listens.put_nowait(None)
+
+    async with RedisServer() as server:
+        connections, client = Connections(server.url), server.client()
+        lanes = Lanes(connections, "worker", lambda _: None, listening)
+        async with asyncio.timeout(_SOON_S):
+            for _ in range(20):
+                await listens.get()
+                await client.client_kill_filter(_type="pubsub")
+            await listens.get()
+        await lanes.close()
+        await connections.close()
+        await client.aclose()
