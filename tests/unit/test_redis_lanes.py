@@ -60,7 +60,7 @@ async def test_a_connection_that_was_lost_often_is_made_anew_as_soon_as_the_firs
         listens.put_nowait(None)
 
     async with RedisServer() as server:
-        connections, client = Connections(server.url), server.client()
+        connections, client = Connections(server.url, BusMetrics(None)), server.client()
         lanes = Lanes(connections, "worker", lambda _: None, listening)
         async with asyncio.timeout(_SOON_S):
             for _ in range(20):
