@@ -220,9 +220,9 @@ def work(number):
     while True:
         signal.pause()
 """
-_IS_TOLD_EARLY = """
+_PAUSES = """
 def work(number):
-    print("here", flush=True)
+    print("here", os.getpid(), flush=True)
     signal.pause()
 """
 
@@ -277,8 +277,19 @@ async def test_a_hangup_ends_nobody_who_does_not_listen() -> None:
     assert await script.told(signal.SIGHUP, signal.SIGTERM) == 5
 
 
+async def test_a_hangup_is_no_end() -> None:
+    """Whoever dies after it is replaced as before."""
+    script = await Script.run(_PAUSES)
+    pid = int((await script.line("here")).split()[1])
+    script.process.send_signal(signal.SIGHUP)
+    os.kill(pid, signal.SIGKILL)
+    await script.line(f"worker 0 (pid {pid}) ended with -9")
+    assert int((await script.line("here")).split()[1]) != pid
+    assert await script.told(signal.SIGTERM) == 0
+
+
 async def test_one_that_cannot_hear_yet_has_ended_well() -> None:
     """A signal that comes before a worker serves ends it on the spot, as it was meant to."""
-    script = await Script.run(_IS_TOLD_EARLY)
+    script = await Script.run(_PAUSES)
     await script.line("here")
     assert await script.told(signal.SIGTERM) == 0
