@@ -66,8 +66,7 @@ async def replicated() -> AsyncIterator[Replicated]:
         RedisServer("--replicaof", "127.0.0.1", str(link.port)) as replica,
         RedisServer(sentinel_of=master.port) as sentinel,
     ):
-        asked, watched = sentinel.client(), replica.client()
-        try:
+        async with sentinel.client() as asked, replica.client() as watched:
             await asked.execute_command("SENTINEL", "SET", "main", "down-after-milliseconds", "1000")  # type: ignore[no-untyped-call]
 
             async def known() -> bool:
@@ -78,9 +77,6 @@ async def replicated() -> AsyncIterator[Replicated]:
 
             await eventually(up_to_date, "the replica hears its master")
             await eventually(known, "the Sentinel knows of the replica", timeout_s=40.0)
-        finally:
-            await asked.aclose()
-            await watched.aclose()
         yield Replicated(master, replica, link, f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0")
 
 

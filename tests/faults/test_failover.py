@@ -23,9 +23,9 @@ _STALLED = 25
 async def test_nothing_is_lost_while_the_driver_lives(amount: Amount, dies: bool) -> None:
     """A replica that was half a second behind becomes the master: every observer goes on where it was, without a reset.
     What had ended in that time has its end again, be it a log of which the replica knew or one of which it did not."""
-    async with replicated() as redis, workers(redis.url, redis.url) as (one, other):
-        watching, kept = Watching(), redis.replica.client()
-        live = [await start(one.address, **said(50, 500)) for _ in range(amount(3, 50))]
+    async with replicated() as redis, workers(redis.url, redis.url) as (one, other), redis.replica.client() as kept:
+        watching, tokens = Watching(), amount(500, 2500)
+        live = [await start(one.address, **said(50, tokens)) for _ in range(amount(3, 20))]
         for generation in live:
             await watching.begin(generation, [one], [other])
         known = await start(one.address, **said(25, 25))
@@ -56,13 +56,12 @@ async def test_nothing_is_lost_while_the_driver_lives(amount: Amount, dies: bool
         assert [observer.resets for observer in watching.observers] == [[]] * len(watching.observers)
         assert f"{live[0]} is at " in one.process.log
         assert f"{unknown} was lost, and is written again" in one.process.log
-        await kept.aclose()
 
 
 async def test_whoever_saw_more_than_is_kept_is_told(amount: Amount) -> None:
     """Master and driver die together: everyone who was ahead of the replica begins again, and all end with the same."""
-    async with replicated() as redis, workers(redis.url, redis.url) as (one, other):
-        watching, kept = Watching(), redis.replica.client()
+    async with replicated() as redis, workers(redis.url, redis.url) as (one, other), redis.replica.client() as kept:
+        watching = Watching()
         live = [await start(one.address, **said(50, 100_000)) for _ in range(amount(3, 50))]
         for generation in live:
             await watching.begin(generation, [one, other], [other])
@@ -80,4 +79,3 @@ async def test_whoever_saw_more_than_is_kept_is_told(amount: Amount) -> None:
             assert set(observer.resets) == {"branch"}
             assert len(observer.frames) == tops[observer.generation] + 1
         assert (await read(other.address, live[0])).events == watching.of(live[0]).events
-        await kept.aclose()

@@ -54,8 +54,8 @@ async def test_redis_is_away() -> None:
 async def test_redis_has_no_room(amount: Amount) -> None:
     """Starts are refused; what runs goes on when there is room again in time, and else ends as `bus_full` for everyone;
     it can be stopped, and what has ended is read, all the while."""
-    async with RedisServer() as redis, workers(redis.url, redis.url) as (one, other):
-        client, watching = redis.client(), Watching()
+    async with RedisServer() as redis, workers(redis.url, redis.url) as (one, other), redis.client() as client:
+        watching = Watching()
         ended = await start(one.address, **_SHORT)
         before = await read(other.address, ended)
         live = [await start(one.address, **said(50, 100_000)) for _ in range(amount(3, 50))]
@@ -86,4 +86,3 @@ async def test_redis_has_no_room(amount: Amount) -> None:
         assert [observer.resets for observer in watching.observers] == [[]] * len(watching.observers)
         await client.config_set("maxmemory", "0")
         assert (await read(other.address, await start(one.address, **_SHORT))).finished
-        await client.aclose()

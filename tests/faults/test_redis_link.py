@@ -26,8 +26,13 @@ async def test_a_link_that_swallows_everything(amount: Amount) -> None:
     """The worker behind it is not ready, what it drives is ended by the other, what the other drives goes on; and when
     the link is back, everyone has the same, nothing twice, and the worker takes generations again."""
     hole_s = amount(0, 30)
-    async with RedisServer() as redis, Link(redis.port) as link, workers(link.url, redis.url) as (one, other):
-        watching, client = Watching(), redis.client()
+    async with (
+        RedisServer() as redis,
+        Link(redis.port) as link,
+        workers(link.url, redis.url) as (one, other),
+        redis.client() as client,
+    ):
+        watching = Watching()
         here = [await start(one.address, **said(50, 100_000)) for _ in range(amount(2, 20))]
         there = await start(other.address, **said(50, 500))
         for generation in (*here, there):
@@ -56,14 +61,18 @@ async def test_a_link_that_swallows_everything(amount: Amount) -> None:
         assert watching.of(there).events[-1]["outcome"] == "completed"
         again = await read(other.address, await start(one.address, **said(100, 20)))
         assert again.events[-1]["outcome"] == "completed"
-        await client.aclose()
 
 
 async def test_answers_that_are_lost(amount: Amount) -> None:
     """Every tenth answer is lost with its connection, once Redis has done what was asked: nothing is written twice,
     nothing is left out, and nobody notices."""
-    async with RedisServer() as redis, Link(redis.port) as link, workers(link.url, link.url) as (one, other):
-        watching, client = Watching(), redis.client()
+    async with (
+        RedisServer() as redis,
+        Link(redis.port) as link,
+        workers(link.url, link.url) as (one, other),
+        redis.client() as client,
+    ):
+        watching = Watching()
         tokens = 50 * amount(6, 60)
         live = [await start(one.address, **said(50, tokens)) for _ in range(amount(3, 20))]
         live.append(await start(other.address, **said(50, tokens)))
@@ -80,7 +89,6 @@ async def test_answers_that_are_lost(amount: Amount) -> None:
             numbers = await _written(client, generation)
             assert numbers == list(range(1, len(watching.of(generation).events) + 1))
         assert [observer.resets for observer in watching.observers] == [[]] * len(watching.observers)
-        await client.aclose()
 
 
 async def _written(client: Any, generation: str) -> list[int]:
