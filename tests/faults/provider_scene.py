@@ -1,6 +1,7 @@
 """A server before providers that do wrong what a prompt asks them to, round after round."""
 
 import asyncio
+import gc
 import itertools
 import re
 import socket
@@ -179,6 +180,8 @@ class Scene:
         assert (records.telling, self.complaints) == ([], [])
         records.rows.clear()
         self._cases.clear()
+        # What the tests' own connections leave are cycles, each with all that was said on it.
+        gc.collect()
 
     async def _get_back(self, *, all_but: dict[tuple[str, str], int]) -> None:
         """Wait until nobody uses a connection to the providers but these."""
