@@ -139,10 +139,11 @@ async def load_end(connections: Connections, tenant: str, generation: str) -> Ev
 
 async def is_kept(connections: Connections, tenant: str, generation: str) -> bool:
     """Whether Redis still has a log; raises as `load`."""
-    (answer,) = await connections.all([("EXISTS", log_keys(tenant, generation).meta)])
+    # Of one that was erased there is a meta for a while, which says only that.
+    (answer,) = await connections.all([("HGET", log_keys(tenant, generation).meta, "fence")])
     if (fault := refused(answer)) is not None:
         raise fault
-    return bool(answer)
+    return answer is not None
 
 
 def new_log(meta: Meta, branches: str) -> EventLog:
