@@ -39,12 +39,12 @@ class Case:
 
     def judge(self, events: list[dict[str, Any]]) -> None:
         """One end, with the right code; every try and why it failed; all that was said."""
-        finished = events[-1]
-        assert [event for event in events if event["type"] == "finished"] == [finished], self.what
-        assert finished["outcome"] == ("completed" if self.recovers else "failed"), self.what
-        assert "".join(event["text"] for event in events if event["type"] == "text") == self.text, self.what
+        finished, shown = events[-1], f"{self.what}, {self.fails} faults in {self.tries} tries: {events}"
+        assert [event for event in events if event["type"] == "finished"] == [finished], shown
+        assert finished["outcome"] == ("completed" if self.recovers else "failed"), shown
+        assert "".join(event["text"] for event in events if event["type"] == "text") == self.text, shown
         tries = [event for event in events if event["type"] == "attempt"]
-        assert [event["n"] for event in tries] == list(range(1, self.tries + 1)), self.what
+        assert [event["n"] for event in tries] == list(range(1, self.tries + 1)), shown
         errors = [event["error"] for event in tries[1:]] + ([] if self.recovers else [finished["error"]])
         told = {(error["code"], error.get("retry_after_s")) for error in errors}
-        assert told == {(self.fault.code, self.fault.retry_after_s)}, self.what
+        assert told == {(self.fault.code, self.fault.retry_after_s)}, shown

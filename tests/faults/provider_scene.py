@@ -35,8 +35,8 @@ _KINDS = list(FAULTS)
 _WEIGHTS = [fault.weight for fault in FAULTS.values()]
 # Of ended logs, each of which is asked for once more and never again.
 _KEPT_BYTES = 1 << 20
-# Longer than a round: so long is what is held silent.
-_SILENT_S = 3600
+# Where no fault is about them. What is held says nothing for a whole round, and a machine may stand still for a while.
+_DEADLINES = {"connect_s": 3600.0, "idle_s": 3600.0}
 
 
 class _Records(Recording):
@@ -198,6 +198,7 @@ async def acting(rng: Random) -> AsyncIterator[Scene]:
     """A scene until the block is left."""
     scene, loop = Scene(rng), asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: scene.complaints.append(str(context)))
-    async with serving(prepare=scene.records.attach, ended_bytes=_KEPT_BYTES, idle_s=_SILENT_S) as scene.server:
+    settings: dict[str, Any] = {"ended_bytes": _KEPT_BYTES, **_DEADLINES}
+    async with serving(prepare=scene.records.attach, **settings) as scene.server:
         yield scene
     assert scene.complaints == []
