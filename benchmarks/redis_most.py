@@ -13,8 +13,11 @@ _STEPS = range(100, 1001, 50)
 _STEPS_QUICK = range(100, 601, 250)
 _STARTS_PER_S = 100
 _WARM_S = 2.0
-# To keep a rate is to deliver as much of it as arrives.
-_KEPT = 0.99
+# To keep a rate is to deliver what arrives, and in time: one that joins what is late into fewer writes would deliver
+# all of much more. `core` allows as much.
+_KEPT, _LATE_MS = 0.99, 60
+# A moment in which the machine did something else is no rate that is not kept.
+_TRIES = 2
 
 _EMBEDDED, _REDIS = "ours, embedded", "ours, Redis"
 
@@ -39,7 +42,7 @@ def table(plan: Plan) -> Table:
             )
         ],
         notes=[
-            f"Found by halving, to {_STEPS.step} generations; kept is what delivers {_KEPT:.0%} of the rate.",
+            f"Found by halving, to {_STEPS.step} generations; kept is {_KEPT:.0%} of the rate, p99 ≤ {_LATE_MS} ms.",
             "Redis, the model and the client share the last core; where that is full, the worker could carry more.",
             *warnings(kept),
         ],
@@ -53,12 +56,17 @@ def _highest(plan: Plan, name: str, case: Callable[[int, float], Observed]) -> R
     while low < high:
         middle = (low + high) // 2
         plan.say(f"redis, most: {name}, {steps[middle]}")
-        seen = case(steps[middle], plan.window_s)
-        if seen.rate >= _KEPT * steps[middle] * RATE:
-            low, best = middle + 1, seen
-        else:
+        tries = (case(steps[middle], plan.window_s) for _ in range(_TRIES))
+        kept = next((seen for seen in tries if _is_kept(seen, steps[middle])), None)
+        if kept is None:
             high = middle
+        else:
+            low, best = middle + 1, kept
     return Runs([best or case(steps[0], plan.window_s)])
+
+
+def _is_kept(seen: Observed, generations: int) -> bool:
+    return seen.rate >= _KEPT * generations * RATE and Runs([seen]).age_ms(0.99) <= _LATE_MS
 
 
 def _embedded(generations: int, window_s: float) -> Observed:
