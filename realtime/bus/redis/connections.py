@@ -128,8 +128,8 @@ class Connections:
         """Leave a master that is one no more, though it still answers; where no Sentinel can say so, stay with it."""
         if self._sentinel is not None:
             with suppress(RealtimeError):
-                # The pool asks, and lets go of its connections when it is another.
-                await self.call(self._client.connection_pool.get_master_address())
+                # The pool asks, and lets go of its own connections when it is another.
+                await self._lines.leave_others(*await self.call(self._client.connection_pool.get_master_address()))
 
     def listener(self) -> PubSub:
         """A connection of its own to hear messages by."""

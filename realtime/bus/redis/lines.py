@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 
 # The names and numbers in the appends of a thousand generations; they are the same from one to the next.
@@ -18,7 +18,7 @@ _PARTS = 8192
 class Pool(Protocol):
     """Who knows how to connect; a connection pool of redis-py."""
 
-    def make_connection(self) -> AbstractConnection:
+    def make_connection(self) -> Connection:
         """A connection that is nobody else's, not connected yet."""
         ...
 
@@ -28,7 +28,7 @@ class Lines:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._idle: list[AbstractConnection] = []
+        self._idle: list[Connection] = []
 
     async def ask(self, commands: Sequence[Sequence[bytes | str | int]]) -> list[Any]:
         """The answers to several commands; of one that is refused its error.
@@ -48,13 +48,19 @@ class Lines:
         finally:
             self._idle.append(connection)
 
+    async def leave_others(self, host: str, port: int) -> None:
+        """Close those that are kept to any other place."""
+        for connection in self._idle:
+            if (connection.host, connection.port) != (host, port):
+                await connection.disconnect(nowait=True)
+
     async def close(self) -> None:
         """Close those that are kept."""
         for connection in self._idle:
             await connection.disconnect(nowait=True)
 
 
-async def _be_connected(connection: AbstractConnection) -> None:
+async def _be_connected(connection: Connection) -> None:
     if connection.is_connected and await connection.can_read():
         # Its end, or something that nobody has asked for.
         await connection.disconnect(nowait=True)
@@ -62,7 +68,7 @@ async def _be_connected(connection: AbstractConnection) -> None:
         await connection.connect()  # type: ignore[no-untyped-call]
 
 
-async def _answer(connection: AbstractConnection) -> Any:
+async def _answer(connection: Connection) -> Any:
     try:
         return await connection.read_response()
     except ResponseError as error:
