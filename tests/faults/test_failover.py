@@ -23,6 +23,8 @@ _STALLED = 25
 async def test_nothing_is_lost_while_the_driver_lives(amount: Amount, dies: bool) -> None:
     """A replica that was half a second behind becomes the master: every observer goes on where it was, without a reset.
     What had ended in that time has its end again, be it a log of which the replica knew or one of which it did not."""
+    if not dies and not amount(0, 1):
+        pytest.skip("only at the full size")
     async with replicated() as redis, workers(redis.url, redis.url) as (one, other), redis.replica.client() as kept:
         watching, tokens = Watching(), amount(500, 2500)
         live = [await start(one.address, **said(50, tokens)) for _ in range(amount(3, 20))]
