@@ -48,9 +48,11 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     """One of two workers, for all tests that leave it as they found it."""
     providers = tmp_path_factory.mktemp("workers") / "providers.toml"
     providers.write_text(_PROVIDER.format("demo"))
+    # It is killed in the end, and its temporary files stay.
+    kept = {"TMPDIR": str(providers.parent)}
     async with (
         RedisServer() as redis,
-        running(*_TWO, "--providers-file", str(providers), REALTIME_REDIS_URL=redis.url) as (process, address),
+        running(*_TWO, "--providers-file", str(providers), REALTIME_REDIS_URL=redis.url, **kept) as (process, address),
     ):
         yield Server(process, address, providers)
 
@@ -158,9 +160,10 @@ async def live(address: Address) -> float | None:
         return None
 
 
-async def test_they_end_with_their_parent() -> None:
-    """Where whoever looks after them is killed, they end too, and in order."""
-    async with RedisServer() as redis, running(*_TWO, REALTIME_REDIS_URL=redis.url) as (process, address):
+async def test_they_end_with_their_parent(tmp_path: Path) -> None:
+    """Where whoever looks after them is killed, they end too, and in order; its temporary files stay."""
+    env = {"TMPDIR": str(tmp_path)}
+    async with RedisServer() as redis, running(*_TWO, REALTIME_REDIS_URL=redis.url, **env) as (process, address):
         workers = psutil.Process(process.pid).children()
         await until(lambda: process.log.count("Application startup complete") == len(workers))
         process.signal(signal.SIGKILL)
