@@ -6,6 +6,7 @@ line is visible to every user of the machine.
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,7 +22,7 @@ _deadlines, _policy, _retention, _http = Deadlines(), Policy(), Retention(), Htt
 
 # A command line is visible to every user of the machine, so these are variables and no flags.
 SECRETS = frozenset({"api_key", "redis_url"})
-_REDIS_SCHEMES = ("redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://")
+_REDIS_SCHEMES = tuple(f"{scheme}{way}://" for way in ("", "+sentinel", "+cluster") for scheme in ("redis", "rediss"))
 
 
 class Settings(BaseSettings):
@@ -91,6 +92,8 @@ class Settings(BaseSettings):
     def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(_REDIS_SCHEMES):
             raise ValueError(f"It does not begin with {', '.join(_REDIS_SCHEMES)}.")
+        if url is not None and _names_database_of_cluster(url.get_secret_value()):
+            raise ValueError("A cluster has no database but 0.")
         return url
 
     @field_validator("host")
@@ -148,6 +151,11 @@ class Settings(BaseSettings):
             retry_ms=self.retry_ms,
             max_streams=self.max_streams,
         )
+
+
+def _names_database_of_cluster(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme.endswith("+cluster") and parts.path.strip("/") not in {"", "0"}
 
 
 def split_list(text: str) -> tuple[str, ...]:

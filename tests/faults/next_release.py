@@ -30,7 +30,7 @@ def _with_more(value: Any) -> bytes:
 def _changed(script: scripts.Script, old: str, new: str) -> scripts.Script:
     assert script.text.count(old) == 1, old
     text = script.text.replace(old, new)
-    return scripts.Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest(), script.keys)
+    return scripts.Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 _CHANGES: dict[str, Any] = {
@@ -41,8 +41,8 @@ _CHANGES: dict[str, Any] = {
     "bus.STOP": _changed(scripts.STOP, "'stop ' .. ARGV[1])", "'stop ' .. ARGV[1] .. ' later')"),
     "flusher.APPEND": _changed(
         scripts.APPEND,
-        "redis.call(ARGV[10], KEYS[4], ARGV[5] .. entry)",
-        "redis.call(ARGV[10], KEYS[4], ARGV[5] .. 'later 1') redis.call(ARGV[10], KEYS[4], ARGV[5] .. entry)",
+        "redis.call(ARGV[10], ARGV[11], ARGV[5] .. entry)",
+        "redis.call(ARGV[10], ARGV[11], ARGV[5] .. 'later 1') redis.call(ARGV[10], ARGV[11], ARGV[5] .. entry)",
     ),
 }
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from realtime.bus.base import Writer
@@ -126,7 +127,7 @@ async def test_what_another_left_is_counted() -> None:
         assert (one.value("taken_over_total"), other.value("taken_over_total")) == (0, 1)
 
 
-async def test_what_nobody_told_is_counted() -> None:
+async def test_what_nobody_told_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A comparison that finds a log behind is a repair, and one that finds nothing is none."""
     async with RedisServer() as redis, counted(redis.url) as one, counted(redis.url) as other:
         writer = await created(one.bus, meta(1))
@@ -134,7 +135,7 @@ async def test_what_nobody_told_is_counted() -> None:
         assert log is not None
         await other.bus._watch.look(asyncio.get_running_loop().time())
         assert other.value("repairs_total") == 0
-        other.bus._lanes._heard = lambda _: None
+        monkeypatch.setattr(other.bus._shelf, "hear", lambda _: None)
         writer.append(Text("a"))
         await visible(writer)
         await other.bus._watch.look(asyncio.get_running_loop().time())

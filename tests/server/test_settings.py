@@ -240,6 +240,13 @@ def test_a_redis_that_is_none(serve: Callable[..., Result]) -> None:
     assert "sk-secret" not in result.output
 
 
+def test_a_database_of_a_cluster(serve: Callable[..., Result]) -> None:
+    """There is only one, and an address that names another is refused and not repeated."""
+    result = serve(REALTIME_REDIS_URL="rediss+cluster://user:sk-secret@127.0.0.1:7000,127.0.0.1:7001/2")
+    assert_refused(result, "redis_url", "no database")
+    assert "sk-secret" not in result.output
+
+
 def test_key_file(serve: Callable[..., Result], built: list[Application], tmp_path: Path) -> None:
     """A key may be in a file; it opens the way beyond loopback and is not shown."""
     (tmp_path / "key").write_text("file-k3y\n")

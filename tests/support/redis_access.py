@@ -36,8 +36,11 @@ def certificates(folder: Path, *, of_clients: bool = False) -> Certificates:
     return Certificates((*files, "--tls-auth-clients", "yes" if of_clients else "no"), authority, server)
 
 
-def documented_rights() -> list[str]:
-    """The rules of the user that the documentation makes, after its password."""
-    shown = re.search(r"ACL SETUSER realtime on >… (.*?)```", _PAGE.read_text(), re.DOTALL)
-    assert shown is not None
-    return shown[1].split()
+def documented_rights(*, of_cluster: bool = False) -> list[str]:
+    """The rules of the user that the documentation makes, after its password.
+
+    Args:
+        of_cluster: Those too that it adds for a cluster.
+    """
+    alone, beside = re.findall(r"ACL SETUSER realtime (?:on >… )?(.*?)```", _PAGE.read_text(), re.DOTALL)
+    return [*alone.split(), *(beside.split() if of_cluster else ())]

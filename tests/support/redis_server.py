@@ -22,11 +22,14 @@ class RedisServer:
         options: Of its command line, beside those that keep it quiet and to itself.
         tls: Listen on `tls_port` too.
         sentinel_of: Be a Sentinel that knows the one at this port as `main`, and no server.
+        cluster: Be a node of a cluster, which others hear on `bus_port`.
     """
 
-    def __init__(self, *options: str, tls: bool = False, sentinel_of: int | None = None) -> None:
-        self.port, self.tls_port = _free_port(), _free_port()
+    def __init__(self, *options: str, tls: bool = False, sentinel_of: int | None = None, cluster: bool = False) -> None:
+        self.port, self.tls_port, self.bus_port = _free_port(), _free_port(), _free_port()
         self._options = (*options, "--tls-port", str(self.tls_port)) if tls else options
+        if cluster:
+            self._options = (*self._options, "--cluster-enabled", "yes", "--cluster-port", str(self.bus_port))
         self._sentinel_of = sentinel_of
         self._process: asyncio.subprocess.Process | None = None
 

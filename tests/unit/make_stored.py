@@ -45,7 +45,7 @@ def _keys() -> Case:
     tenant = keys.tenant_keys(_TENANT, _SUBJECT)
     named = keys.log_keys(_TENANT, GENERATION)._asdict() | tenant._asdict()
     named |= {"idempotency": tenant.idempotency("k 1"), "conversation": tenant.conversation(_TALK)}
-    named |= {"active": tenant.active(_TALK), "echo": keys.echo_channel("worker")}
+    named |= {"active": tenant.active(_TALK), "echo": keys.echo_channel("worker", 3)}
     lanes = {f"{number:032x}": keys.lane_of(f"{number:032x}") for number in range(8)}
     return {"lanes": keys.LANES, "lane_of": lanes, "named": named}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
@@ -14,27 +14,44 @@ from realtime.errors import RealtimeError
 from realtime.events import Finished, StoppedBy, Text
 from realtime.log import EventLog, Meta, Retain
 
+from ..support.redis_cluster import RedisCluster
 from ..support.redis_server import RedisServer
 from .logs import ATTEMPT, DONE
 
 _BEGAN_MS = int(time.time() * 1000)
 
-MakeBus = Callable[[], AbstractAsyncContextManager[Bus]]
+MakeBus = Callable[[RedisCluster], AbstractAsyncContextManager[Bus]]
 
 
 @asynccontextmanager
-async def memory() -> AsyncIterator[Bus]:
+async def memory(_: RedisCluster) -> AsyncIterator[Bus]:
     yield MemoryBus()
 
 
 @asynccontextmanager
-async def over_redis() -> AsyncIterator[Bus]:
+async def over_redis(_: RedisCluster) -> AsyncIterator[Bus]:
     async with RedisServer() as server:
         yield RedisBus(server.url)
 
 
+@asynccontextmanager
+async def over_cluster(cluster: RedisCluster) -> AsyncIterator[Bus]:
+    await cluster.forget()
+    yield RedisBus(cluster.url)
+
+
 # Adding a bus to the contract is one line here.
-BUSES: dict[str, MakeBus] = {"memory": memory, "redis": over_redis}
+BUSES: dict[str, MakeBus] = {"memory": memory, "redis": over_redis, "cluster": over_cluster}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisCluster]:
+    """One for all tests, for it takes seconds to come about."""
+    with asyncio.Runner() as runner:
+        made = RedisCluster()
+        runner.run(made.__aenter__())
+        yield made
+        runner.run(made.__aexit__(None, None, None))
 
 
 async def no_orphan(writer: Writer) -> None:
@@ -43,9 +60,9 @@ async def no_orphan(writer: Writer) -> None:
 
 
 @pytest.fixture(params=sorted(BUSES))
-async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+async def bus(request: pytest.FixtureRequest, cluster: RedisCluster) -> AsyncIterator[Bus]:
     """One of each."""
-    async with BUSES[request.param]() as made:
+    async with BUSES[request.param](cluster) as made:
         await made.open(no_orphan)
         yield made
         await made.close()

@@ -20,9 +20,9 @@ return 'done'
 
 async def test_waiting_for_a_connection_is_not_waiting_for_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of calls at once take longer than one may, and none of them is taken for lost."""
-    monkeypatch.setattr("realtime.bus.redis.connections.CALL_S", 1.0)
+    monkeypatch.setattr("realtime.bus.redis.nodes.CALL_S", 1.0)
     async with RedisServer() as server:
         connections = Connections(server.url, BusMetrics(None))
-        answers = await asyncio.gather(*(connections.all([("EVAL", _BUSY, 0)]) for _ in range(200)))
+        answers = await asyncio.gather(*(connections.all([("EVAL", _BUSY, 1, "key")]) for _ in range(200)))
         assert answers == [[b"done"]] * 200
         await connections.close()

@@ -13,6 +13,7 @@ from realtime.bus.memory_writer import Retention
 from realtime.bus.redis import RedisBus
 from realtime.bus.redis.keys import LogKeys, lane_of, leases, log_keys
 from realtime.bus.redis.shelf import Shelf
+from realtime.bus.redis.writer import RedisWriter
 from realtime.events import Text
 from realtime.log import EventLog, Meta
 
@@ -73,16 +74,16 @@ async def forgetful(retention: Retention | None = None) -> AsyncIterator[tuple[R
             await client.aclose()
 
 
-def carried(bus: RedisBus) -> int:
+def carried(bus: RedisBus) -> list[RedisWriter]:
     """Writers that this process still looks after."""
-    return len(bus._flusher._writers)
+    return [writer for flusher in bus._flushers._flushers.values() for writer in flusher.writers]
 
 
 async def none_carried(bus: RedisBus) -> None:
     """Wait until there are none."""
 
     async def look() -> bool:
-        return carried(bus) == 0
+        return not carried(bus)
 
     await eventually(look, "ended logs are let go of")
 
@@ -197,10 +198,10 @@ async def test_so_many_ends_are_looked_after_and_no_more(monkeypatch: pytest.Mon
             assert await (await created(bus, meta(number))).seal(DONE) == "won"
 
         async def look() -> bool:
-            return carried(bus) == 4
+            return len(carried(bus)) == 4
 
         await eventually(look, "all but three and the live one are let go of")
-        assert live in bus._flusher._writers
+        assert live in carried(bus)
 
 
 async def test_a_tail_that_is_lost_while_nothing_is_said() -> None:
@@ -269,7 +270,7 @@ async def test_what_has_ended_is_let_go_of_beside_a_busy_one(monkeypatch: pytest
 
         async def alone() -> bool:
             busy.append(Text("x"))
-            return carried(bus) == 1
+            return len(carried(bus)) == 1
 
         await eventually(alone, "what has ended is let go of")
 
@@ -285,7 +286,7 @@ async def test_one_who_is_ahead_of_another_writer_begins_again() -> None:
             await visible(writer)
             async with asyncio.timeout(10):
                 await log.wait(writer.log.head - 1)
-            await bus._flusher.close()
+            await bus._flushers.close()
             await redis.forget()
             await redis.client.hset(keys_of(1).meta, mapping=_as_taken_over(writer, before=writer.log.head - 1))
             async with asyncio.timeout(20):
@@ -323,7 +324,7 @@ async def test_a_take_over_that_is_forgotten_is_made_good() -> None:
     """Where nobody else has gone on, the end that was forgotten with it is written again, as another writer's."""
     async with forgetful() as (bus, redis):
         await spoken(bus, meta(1), 2)
-        await bus._flusher.close()
+        await bus._flushers.close()
         other, orphans = RedisBus(bus._url), asyncio.Queue[Writer]()
         await other.open(orphans.put)
         await other._sweep.close()
@@ -348,7 +349,7 @@ async def test_one_who_comes_while_a_log_is_taken_over() -> None:
     """There is one copy of a log in a process, whoever is the first to want it: who reads it is told of its end."""
     async with forgetful() as (bus, redis):
         await spoken(bus, meta(1), 2)
-        await bus._flusher.close()
+        await bus._flushers.close()
         other, orphans = RedisBus(bus._url), asyncio.Queue[Writer]()
         await other.open(orphans.put)
         # The sweep itself would take seconds.

@@ -9,6 +9,7 @@ from realtime.bus.redis.connections import Connections
 from realtime.bus.redis.keys import asked
 from realtime.bus.redis.lanes import Lanes
 from realtime.bus.redis.metrics import BusMetrics
+from realtime.bus.redis.nodes import Place
 
 from ..support.redis_server import RedisServer
 
@@ -27,8 +28,8 @@ async def test_a_lane_that_is_joined_while_the_connection_is_made(monkeypatch: p
         connections = Connections(server.url, BusMetrics(None))
         make = connections.listener
 
-        def listener() -> PubSub:
-            made = make()
+        def listener(place: Place) -> PubSub:
+            made = make(place)
             subscribe = made.subscribe
 
             async def slowly(*names: str) -> None:

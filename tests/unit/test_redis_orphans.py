@@ -27,7 +27,7 @@ async def test_whoever_comes_as_a_log_is_taken_over_is_told_of_its_end() -> None
         await dead.open(no_orphan)
         await other.open(end)
         logs = [(await created(dead, meta(number))).log for number in range(_COUNT)]
-        await dead._flusher.close()
+        await dead._flushers.close()
         await dead._sweep.close()
 
         async def both(generation: str) -> EventLog | None:

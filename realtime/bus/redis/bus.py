@@ -24,7 +24,8 @@ from realtime.tasks import TaskRegistry
 
 from .batches import encode_batch, encode_meta
 from .connections import Connections, refused
-from .flusher import LIFE_S, RedisFlusher
+from .flusher import LIFE_S
+from .flushers import Flushers
 from .index import Claimed, Index
 from .keys import lane_of, log_keys
 from .lanes import Lanes
@@ -67,22 +68,22 @@ class RedisBus:
 
     @property
     def healthy(self) -> bool:
-        """Whether Redis takes what is written, and what it tells is heard."""
-        return self._flusher.reachable and self._lanes.listening and self._lanes.speaking
+        """Whether Redis takes what is written, and what it tells is heard; of a cluster, whether any node does."""
+        return self._flushers.reachable and self._lanes.hearing
 
     def _report(self) -> None:
         self._metrics.healthy.set(self.healthy)
-        self._metrics.buffered_bytes.set(self._flusher.buffered_bytes)
+        self._metrics.buffered_bytes.set(self._flushers.buffered_bytes)
 
     async def open(self, orphaned: Orphaned) -> None:
         connections = self._connections = Connections(self._url, self._metrics)
-        self._flusher = RedisFlusher(connections, self._retention, self._report)
+        self._flushers = Flushers(connections, self._retention, self._report)
         self._index = Index(connections, self._retention)
         self._lanes = Lanes(connections, self.worker, self._hear, self._missed)
         self._shelf = Shelf(connections, self._lanes, self.worker, self._tasks)
         self._talks = Talks(connections, self._lanes, self._tasks)
         self._watch = Watch(connections, self.worker, self._shelf, lambda: self._lanes.listening)
-        orphans = Orphans(connections, self._shelf, self._flusher, orphaned)
+        orphans = Orphans(connections, self._shelf, self._flushers, orphaned)
         self._sweep = Sweep(connections, orphans.take_over)
         await self._lanes.ready()
 
@@ -90,7 +91,7 @@ class RedisBus:
         await self._sweep.close()
         await self._watch.close()
         await self._tasks.drain(1.0)
-        await self._flusher.close()
+        await self._flushers.close()
         await self._lanes.close()
         await self._connections.close()
 
@@ -153,9 +154,10 @@ class RedisBus:
             raise
         log = EventLog(meta, epoch_of(int(fence)), limit_bytes=None)
         log.append(first, 0)
-        writer = RedisWriter(log, int(fence), self._flusher, self._retention, born=born, token=token)
+        flusher = self._flushers.of(meta.generation)
+        writer = RedisWriter(log, int(fence), flusher, self._retention, born=born, token=token)
         self._shelf.hold(Shown(log), writer)
-        self._flusher.add(writer)
+        flusher.add(writer)
         if meta.conversation is not None:
             self._talks.tell(meta.tenant, meta.conversation)
         return writer
@@ -169,7 +171,9 @@ class RedisBus:
         keys = log_keys(tenant, generation)
         asker = self.worker if by == "disconnect" else ""
         answer = await self._asked(
-            STOP, (keys.meta, keys.seen, keys.asked), (by, generation, self._connections.publish, asker)
+            STOP,
+            (keys.meta, keys.seen) if asker else (keys.meta,),
+            (by, generation, self._connections.publish, keys.asked, asker),
         )
         if answer is None:
             return None
@@ -254,7 +258,7 @@ class RedisBus:
             _logger.warning("redis: a message of %d bytes cannot be read", len(data))
 
     async def _missed(self) -> None:
-        self._flusher.look_again()
+        self._flushers.look_again()
         await self._shelf.look_again()
 
 

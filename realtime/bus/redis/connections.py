@@ -1,41 +1,48 @@
-"""The connections to Redis: one client whose calls are never repeated for us, and how to listen.
+"""What is asked of Redis, each command of whoever has its key, and in one round trip all that one of them has.
 
-redis-py repeats what failed up to ten times, for a minute where a link swallows everything, and again inside of that
-for a connection. Here nothing is repeated but by whoever knows what a repeat means, and every call has an end.
+Every call has an end, and is said again only by whoever knows what a repeat means.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
-import redis.asyncio as aioredis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+    TryAgainError,
+)
 
 from realtime.errors import RealtimeError
 
-from .lines import Lines
+from .cluster import Cluster
+from .keys import LANES, leases
 from .metrics import BusMetrics
+from .nodes import CALL_S, Nodes, One, Place
 from .scripts import Script
 
 _logger = logging.getLogger("realtime")
 
-# What a call may take before it counts as lost. Redis answers in well under a millisecond.
-CALL_S = 2.0
-# What a Sentinel may take to say where the master is: several are asked within one call, and the first may be gone.
-_SENTINEL_S = 0.75
 # For whoever is refused because of it.
 _RETRY_AFTER_S = 5.0
-# What it may wait before that for a connection: where hundreds want to read at once it is this process that is busy,
-# and not Redis that is silent.
-_TURN_S = 3 * CALL_S
-_POOL = 16
+# How often a command is sent to whom an answer has named, before that answer stands.
+_HOPS = 4
+# Between two tries, where some keys of a slot are on their way.
+_AGAIN_S = 0.02
+
+# Answers that say nothing of the command: that nobody has come to answer it, and with these that its keys are on their
+# way from one node to another. None of it was done.
+_AWAY = (RealtimeError, ClusterDownError)
+PASSING = (*_AWAY, AskError, TryAgainError)
+_ASKING = ("ASKING",)
 
 _T = TypeVar("_T")
 
@@ -43,29 +50,45 @@ Call = tuple[Script, Sequence[str], Sequence[Any]]
 """A script, its keys and its arguments."""
 
 
+class _Sent(NamedTuple):
+    """A command, to whom, and whether it is said that another has sent it there."""
+
+    command: Sequence[Any]
+    place: Place | None
+    asking: bool = False
+
+
 class Connections:
     """See the module.
 
     Args:
-        url: `redis://`, `rediss://`; or `redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]`.
+        url: See `One` and `Cluster`.
         metrics: Of the bus; whoever has something to count has these connections.
-    """
 
-    publish = "PUBLISH"
+    Attributes:
+        publish: The command that tells a message; in a cluster one that tells it where it is heard, and not everywhere.
+    """
 
     def __init__(self, url: str, metrics: BusMetrics) -> None:
         self.metrics = metrics
-        self._client, self._sentinel = _client(url)
-        self._lines = Lines(self._client.connection_pool)
-        # One is for whoever listens.
-        self._turns = asyncio.Semaphore(_POOL - 1)
+        self._nodes: Nodes = Cluster(url) if urlsplit(url).scheme.endswith("+cluster") else One(url)
+        self.publish = "SPUBLISH" if self._nodes.sharded else "PUBLISH"
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run one script; raises as `call`."""
-        return (await self.run_all([(script, keys, args)]))[0]
+        """Run one script; raises as `run_all`."""
+        deadline = asyncio.get_running_loop().time() + CALL_S
+        while True:
+            (answer,) = await self.run_all([(script, keys, args)])
+            if not isinstance(answer, TryAgainError) or asyncio.get_running_loop().time() > deadline:
+                return answer
+            # Some of its keys have moved, and some have not. Nothing of it was done.
+            await asyncio.sleep(_AGAIN_S)
 
     async def run_all(self, calls: Iterable[Call]) -> list[Any]:
-        """Run several in one round trip; of one that Redis refused the answer is its error.
+        """Run several in one round trip to each place.
+
+        Returns:
+            Their answers; of one that was refused, or whose place does not answer while another does, its error.
 
         Raises:
             RealtimeError: `bus_unavailable`: whether any of it was done is not known.
@@ -84,69 +107,129 @@ class Connections:
         return answers
 
     async def all(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
-        """The answers to several commands in one round trip; raises as `run_all`."""
+        """The answers to several commands, each of one key; as `run_all`."""
+        sent = [_Sent(command, self.place(_key(command))) for command in commands]
+        answers = await self._ask(sent)
+        for _ in range(_HOPS):
+            again = {at: answer for at, answer in enumerate(answers) if isinstance(answer, AskError)}
+            if not again:
+                break
+            for at, error in again.items():
+                sent[at] = self._redirected(sent[at], error)
+            late = await self._ask([sent[at] for at in again])
+            for at, answer in zip(again, late, strict=True):
+                answers[at] = answer
+        away = [answer for answer in answers if isinstance(answer, _AWAY)]
+        if away:
+            self._nodes.suspect()
+        if away and len(away) == len(answers):
+            raise next((error for error in away if isinstance(error, RealtimeError)), _fault("bus_unavailable"))
+        return answers
+
+    def _redirected(self, sent: _Sent, error: AskError) -> _Sent:
+        assert sent.place is not None
+        place = self._nodes.redirected(error, sent.place)
+        return _Sent(sent.command, place, asking=not isinstance(error, MovedError))
+
+    async def _ask(self, sent: Sequence[_Sent]) -> list[Any]:
+        """One round trip to each place."""
+        groups: dict[Place | None, list[int]] = {}
+        for at, one in enumerate(sent):
+            groups.setdefault(one.place, []).append(at)
+        if len(groups) == 1:
+            # By far the most are, and need no task of their own.
+            return await self._trip(sent[0].place, sent)
+        trips = (self._trip(place, [sent[at] for at in group]) for place, group in groups.items())
+        answers: list[Any] = [None] * len(sent)
+        for group, found in zip(groups.values(), await asyncio.gather(*trips), strict=True):
+            for at, answer in zip(group, found, strict=True):
+                answers[at] = answer
+        return answers
+
+    async def _trip(self, place: Place | None, sent: Sequence[_Sent]) -> list[Any]:
+        """One round trip; where it fails that is the answer to each command."""
+        if place is None:
+            return [_fault("bus_unavailable")] * len(sent)
+        # ASKING is of the connection, so it goes where what follows it goes.
+        commands = [command for one in sent for command in ((_ASKING, one.command) if one.asking else (one.command,))]
         try:
-            async with asyncio.timeout(_TURN_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise RealtimeError("bus_unavailable") from None
-        try:
-            return await self.call(self._lines.ask(list(commands)))
-        finally:
-            self._turns.release()
+            answers = iter(await _in_our_words(self._nodes.node(place).ask(commands)))
+        except RealtimeError as error:
+            return [error] * len(sent)
+        # To that nothing is answered but that it was heard.
+        return [next(answers) and next(answers) if one.asking else next(answers) for one in sent]
 
     async def bounded(self, answer: Awaitable[_T]) -> _T:
         """Await an answer, for so long and no longer; raises what redis-py raises, and TimeoutError."""
         async with asyncio.timeout(CALL_S):
             return await answer
 
-    async def call(self, answer: Awaitable[_T]) -> _T:
-        """The same, in our words.
-
-        Raises:
-            RealtimeError: `bus_unavailable`, `bus_full`.
-        """
-        try:
-            return await self.bounded(answer)
-        except OutOfMemoryError:
-            raise _fault("bus_full") from None
-        except (RedisError, OSError, TimeoutError) as error:
-            _logger.warning("redis: %s", type(error).__name__)
-            raise _fault("bus_unavailable") from None
+    async def tell(self, calls: Iterable[Call]) -> None:
+        """Run what nobody waits for, and what is made up for when it fails."""
+        with suppress(RealtimeError):
+            await self.run_all(calls)
 
     async def try_all(self, commands: Iterable[Sequence[Any]]) -> None:
         """The same for commands."""
         with suppress(RealtimeError):
             await self.all(commands)
 
-    async def tell(self, calls: Iterable[Call]) -> None:
-        """Run what nobody waits for, and what is made up for when it fails."""
-        with suppress(RealtimeError):
-            await self.run_all(calls)
+    # Who has what.
+
+    def place(self, key: str) -> Place | None:
+        """Who has a key; None while nobody is known to."""
+        return self._nodes.place(key)
+
+    def lanes(self) -> dict[Place, tuple[int, ...]]:
+        """The lanes of each place that has any."""
+        found: dict[Place, tuple[int, ...]] = {}
+        for lane in range(LANES):
+            place = self.place(leases(lane))
+            if place is not None:
+                found[place] = (*found.get(place, ()), lane)
+        return found
 
     async def find_master(self) -> None:
-        """Leave a master that is one no more, though it still answers; where no Sentinel can say so, stay with it."""
-        if self._sentinel is not None:
-            with suppress(RealtimeError):
-                # The pool asks, and lets go of its own connections when it is another.
-                await self._lines.leave_others(*await self.call(self._client.connection_pool.get_master_address()))
+        """Leave a master that is one no more, though it still answers; where nobody can say so, stay with it."""
+        with suppress(RealtimeError):
+            await _in_our_words(self._nodes.find_master())
 
-    def listener(self) -> PubSub:
-        """A connection of its own to hear messages by."""
-        made: PubSub = self._client.pubsub()
-        return made
+    def on_moved(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever keys are elsewhere; and now, if it is known where they are."""
+        self._nodes.on_moved(callback)
+
+    def suspect(self) -> None:
+        """Keys may be elsewhere than is known; find out."""
+        self._nodes.suspect()
+
+    # What is told.
+
+    def listener(self, place: Place) -> PubSub:
+        """A connection of its own to hear messages by, those that are told in that place."""
+        return self._nodes.node(place).listener()
+
+    async def listen(self, listener: PubSub, channels: Iterable[str]) -> None:
+        """Have channels heard; raises as `bounded`."""
+        if not self._nodes.sharded:
+            await self.bounded(listener.subscribe(*channels))
+            return
+        for channel in channels:
+            # Each has a slot, and of two slots at once a node knows nothing.
+            await self.bounded(listener.ssubscribe(channel))
+
+    async def ignore(self, listener: PubSub, channel: str) -> None:
+        """Have it heard no longer; raises as `bounded`."""
+        await self.bounded(listener.sunsubscribe(channel) if self._nodes.sharded else listener.unsubscribe(channel))
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._lines.close()
-        await self._client.aclose()
-        if self._sentinel is not None:
-            for one in self._sentinel.sentinels:
-                await one.aclose()
+        await self._nodes.close()
 
 
 def refused(answer: Any) -> RealtimeError | None:
     """The error that one of several answers is, if it is one."""
+    if isinstance(answer, RealtimeError):
+        return answer
     if isinstance(answer, OutOfMemoryError):
         return _fault("bus_full")
     if isinstance(answer, Exception):
@@ -155,34 +238,21 @@ def refused(answer: Any) -> RealtimeError | None:
     return None
 
 
+async def _in_our_words(answer: Awaitable[_T]) -> _T:
+    try:
+        return await answer
+    except OutOfMemoryError:
+        raise _fault("bus_full") from None
+    except (RedisError, OSError, TimeoutError) as error:
+        _logger.warning("redis: %s", type(error).__name__)
+        raise _fault("bus_unavailable") from None
+
+
 def _fault(code: str) -> RealtimeError:
     return RealtimeError(code, retry_after_s=_RETRY_AFTER_S)
 
 
-def _options() -> dict[str, Any]:
-    return {
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_error": [],
-        "socket_timeout": None,
-        "socket_connect_timeout": CALL_S,
-        "socket_keepalive": True,
-        "health_check_interval": 0,
-        "protocol": 3,
-    }
-
-
-def _client(url: str) -> tuple[Any, Sentinel | None]:
-    parts = urlsplit(url)
-    if parts.scheme not in {"redis+sentinel", "rediss+sentinel"}:
-        # `from_pool`: the client closes the pool with itself.
-        pool = aioredis.BlockingConnectionPool.from_url(url, timeout=CALL_S, **_options())
-        return aioredis.Redis.from_pool(pool), None
-    places, _, service = parts.netloc.rpartition("@")[2], "", parts.path.strip("/").partition("/")
-    hosts = [(host, int(port or 26379)) for host, _, port in (place.partition(":") for place in places.split(","))]
-    options = _options() | {"ssl": parts.scheme.startswith("rediss")}
-    if parts.username or parts.password:
-        options |= {"username": unquote(parts.username or "") or None, "password": unquote(parts.password or "")}
-    asked = {name: options[name] for name in ("retry", "retry_on_error", "socket_keepalive", "protocol")}
-    asked |= {"socket_timeout": _SENTINEL_S, "socket_connect_timeout": _SENTINEL_S}
-    sentinel = Sentinel(hosts, sentinel_kwargs=asked, **options)  # type: ignore[no-untyped-call]
-    return sentinel.master_for(service[0], db=int(service[2] or 0)), sentinel
+def _key(command: Sequence[Any]) -> str:
+    """What decides who is asked: the first key of a script, or that of a command."""
+    key: str = command[3] if command[0] in {"EVAL", "EVALSHA"} else command[1]
+    return key

@@ -1,4 +1,4 @@
-"""Carries what all writers of this process have to say, in one round trip after the other.
+"""Carries what writers have to say whose logs are in one place, in one round trip after the other.
 
 The first event of a quiet time goes at once. While a round trip is under way, and a moment beyond, whatever comes is
 gathered: a hundred generations of fifty tokens a second are a few hundred round trips, and not five thousand.
@@ -8,7 +8,6 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +15,7 @@ from realtime.bus.memory_writer import Retention
 from realtime.errors import RealtimeError
 
 from .batches import encode_meta
-from .connections import Call, Connections, refused
+from .connections import PASSING, Call, Connections, refused
 from .keys import LogKeys, log_keys
 from .messages import stopped_by
 from .scripts import APPEND, APPEND_THOUGH_FULL, RESTORE
@@ -26,7 +25,7 @@ _logger = logging.getLogger("realtime")
 
 # From the beginning of one round trip to that of the next: what a token may wait for others.
 _GATHER_S = 0.0025
-# After a failure, each one longer.
+# After a failure, each one longer; and of one writer, whose keys are on their way elsewhere.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 # How often every writer is asked whether its lease is due, however much some of them say: one that says nothing has a
 # lease too, and hears of a stop with its renewal where no message arrives.
@@ -40,17 +39,12 @@ _MOST_ENDED = 1000
 
 
 class RedisFlusher:
-    """See the module; runs from construction to `close`.
+    """See the module; runs from construction to `close`."""
 
-    Args:
-        report: Called a few times a second.
-    """
-
-    def __init__(self, connections: Connections, retention: Retention, report: Callable[[], None]) -> None:
+    def __init__(self, connections: Connections, retention: Retention) -> None:
         self.reachable = True
         self._connections = connections
         self._metrics = connections.metrics
-        self._report = report
         self.retention = retention
         # In the order of their creation.
         self._writers: dict[RedisWriter, None] = {}
@@ -64,9 +58,20 @@ class RedisFlusher:
         """Payload of all that Redis has not acknowledged."""
         return sum(writer.ahead_bytes for writer in self._writers)
 
+    @property
+    def writers(self) -> list[RedisWriter]:
+        """Those it carries for."""
+        return list(self._writers)
+
     def add(self, writer: RedisWriter) -> None:
         """Carry this one too, and renew its lease."""
         self._writers[writer] = None
+        writer.carried_by(self)
+        self.dirty(writer)
+
+    def let_go(self, writer: RedisWriter) -> None:
+        """Carry it no longer."""
+        self._writers.pop(writer, None)
 
     def dirty(self, writer: RedisWriter) -> None:
         """See `Flusher`."""
@@ -116,12 +121,12 @@ class RedisFlusher:
         safe = set([writer for writer in carried if writer.over][:-_MOST_ENDED])
         self._writers = dict.fromkeys(writer for writer in carried if writer not in safe)
         self._dirty.update(self._writers)
-        self._report()
 
     async def _flush(self, now: float) -> None:
         """One round trip; raises RealtimeError when its answer was not had."""
         dirty, self._dirty = self._dirty, set()
-        pieces = [(writer, piece) for writer in dirty if not writer.done and (piece := writer.piece(now))]
+        carried = (writer for writer in dirty if writer in self._writers and not writer.done)
+        pieces = [(writer, piece) for writer in carried if (piece := writer.piece(now))]
         if not pieces:
             return
         try:
@@ -143,7 +148,7 @@ class RedisFlusher:
         return (
             # What ends a log lets go of its memory, and what keeps it takes none.
             APPEND_THOUGH_FULL if piece.final or not piece.batch else APPEND,
-            (keys.log, keys.meta, keys.leases, keys.told),
+            (keys.log, keys.meta, keys.leases),
             (
                 writer.fence,
                 piece.first,
@@ -155,6 +160,7 @@ class RedisFlusher:
                 int(life_s * 1000),
                 "1" if piece.final else "",
                 self._connections.publish,
+                keys.told,
                 _TOLD_BYTES,
                 "" if piece.oldest is None else piece.oldest,
             ),
@@ -167,6 +173,10 @@ class RedisFlusher:
 
     async def _settle(self, writer: RedisWriter, piece: Piece, answer: Any, now: float) -> None:
         fault = refused(answer)
+        if isinstance(answer, PASSING):
+            # Again in a moment; the others are not held up by it.
+            asyncio.get_running_loop().call_later(_PAUSE_S, self.dirty, writer)
+            return
         if fault is not None:
             self._refuse(writer, fault, now)
             return

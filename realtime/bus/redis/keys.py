@@ -51,6 +51,11 @@ def asked(lane: int) -> str:
     return f"{_PREFIX}:{{{lane}}}:asked"
 
 
+def channels(lane: int, *, events: bool) -> tuple[str, ...]:
+    """Where a lane is told, for whoever wants its events too or does not."""
+    return (asked(lane), told(lane)) if events else (asked(lane),)
+
+
 def leases(lane: int) -> str:
     """What is driven in a lane."""
     return f"{_PREFIX}:{{{lane}}}:leases"
@@ -114,9 +119,9 @@ def talk_name(tenant: str, conversation: str) -> str:
     return f"{_quoted(tenant)}:{_quoted(conversation)}"
 
 
-def echo_channel(worker: str) -> str:
-    """Where a process hears itself."""
-    return f"{_PREFIX}:echo:{worker}"
+def echo_channel(worker: str, lane: int) -> str:
+    """Where a process hears itself, from wherever that lane is told."""
+    return f"{_PREFIX}:{{{lane}}}:echo:{worker}"
 
 
 def _quoted(name: str) -> str:

@@ -29,6 +29,7 @@ class Lines:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._idle: list[Connection] = []
+        self._closed = False
 
     async def ask(self, commands: Sequence[Sequence[bytes | str | int]]) -> list[Any]:
         """The answers to several commands; of one that is refused its error.
@@ -47,6 +48,8 @@ class Lines:
             raise
         finally:
             self._idle.append(connection)
+            if self._closed:
+                await self.close()
 
     async def leave_others(self, host: str, port: int) -> None:
         """Close those that are kept to any other place."""
@@ -55,7 +58,8 @@ class Lines:
                 await connection.disconnect(nowait=True)
 
     async def close(self) -> None:
-        """Close those that are kept."""
+        """Close those that are kept, and each that comes back."""
+        self._closed = True
         for connection in self._idle:
             await connection.disconnect(nowait=True)
 

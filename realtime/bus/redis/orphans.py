@@ -9,7 +9,8 @@ from realtime.events import StoppedBy
 from realtime.tasks import TaskRegistry
 
 from .connections import Connections, refused
-from .flusher import LIFE_S, RedisFlusher
+from .flusher import LIFE_S
+from .flushers import Flushers
 from .keys import log_keys, of_member
 from .messages import stopped_by
 from .scripts import TAKE_OVER
@@ -21,10 +22,10 @@ from .writer import LEASE_S, RedisWriter, epoch_of
 class Orphans:
     """See the module."""
 
-    def __init__(self, connections: Connections, shelf: Shelf, flusher: RedisFlusher, orphaned: Orphaned) -> None:
+    def __init__(self, connections: Connections, shelf: Shelf, flushers: Flushers, orphaned: Orphaned) -> None:
         self._connections = connections
         self._shelf = shelf
-        self._flusher = flusher
+        self._flushers = flushers
         self._orphaned = orphaned
         self._tasks = TaskRegistry()
 
@@ -52,7 +53,7 @@ class Orphans:
             return
         writer = self._writer(shown, fence, stopped_by(stop) if stop else None)
         self._shelf.hold(shown, writer)
-        self._flusher.add(writer)
+        self._flushers.of(generation).add(writer)
         self._tasks.spawn(self._end(writer), f"end {generation}")
 
     async def _end(self, writer: RedisWriter) -> None:
@@ -81,4 +82,5 @@ class Orphans:
         meta = shown.log.meta
         born = time.monotonic() - (time.time() - meta.created_ms / 1000)
         token = str(fence)
-        return RedisWriter(shown.log, fence, self._flusher, self._flusher.retention, born=born, token=token, stop=stop)
+        flusher, retention = self._flushers.of(meta.generation), self._flushers.retention
+        return RedisWriter(shown.log, fence, flusher, retention, born=born, token=token, stop=stop)

@@ -7,12 +7,13 @@ process itself has seen its lease run out, and a renewal later still.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from realtime.errors import RealtimeError
 
 from .connections import Connections, refused
 from .keys import LANES, leases
+from .scripts import OVERDUE
 from .writer import RENEW_S
 
 _logger = logging.getLogger("realtime")
@@ -59,17 +60,12 @@ class Sweep:
         """One sweep: who has been without a lease since an earlier one."""
         # A master that was replaced knows of no renewal since.
         await self._connections.find_master()
-        (clock,) = await self._connections.all([("TIME",)])
-        if (fault := refused(clock)) is not None:
-            raise fault
-        limit = int(clock[0]) * 1000 + int(clock[1]) // 1000
-        answers = await self._connections.all(
-            ("ZRANGEBYSCORE", leases(lane), "-inf", limit, "WITHSCORES", "LIMIT", 0, _AT_ONCE) for lane in range(LANES)
-        )
+        answers = await self._connections.run_all((OVERDUE, (leases(lane),), (_AT_ONCE,)) for lane in range(LANES))
         seen: dict[str, tuple[float, float]] = {}
         for answer in answers:
-            if (fault := refused(answer)) is not None:
-                raise fault
+            if refused(answer) is not None:
+                # As in any silence, of this lane only.
+                continue
             for member, score in _scored(answer):
                 first, until = self._seen.get(member, (now, score))
                 seen[member] = (first, until) if until == score else (now, score)
@@ -77,9 +73,7 @@ class Sweep:
         return [member for member, (first, _) in seen.items() if now - first >= RENEW_S]
 
 
-def _scored(answer: list[object]) -> list[tuple[str, float]]:
-    """Members and scores; pairs in RESP3, one after the other in RESP2."""
-    if answer and isinstance(answer[0], list | tuple):
-        return [(one[0].decode(), float(one[1])) for one in answer]  # type: ignore[index]
+def _scored(answer: Iterable[bytes]) -> list[tuple[str, float]]:
+    """Members and scores, which a script gives one after the other."""
     flat = iter(answer)
-    return [(member.decode(), float(score)) for member, score in zip(flat, flat, strict=True)]  # type: ignore[attr-defined, arg-type]
+    return [(member.decode(), float(score)) for member, score in zip(flat, flat, strict=True)]

@@ -93,8 +93,9 @@ class Watch:
         await self._connections.run_all(presence(log, self._worker, here=True) for log in present)
         answers = await self._connections.all(self._question(shown.log) for shown in running)
         for shown, answer in zip(running, answers, strict=True):
-            if (fault := refused(answer)) is not None:
-                raise fault
+            if refused(answer) is not None:
+                # Where it is kept nobody answers, or answers so; the others are as they are.
+                continue
             if answer[0] is None:
                 # A Redis that has forgotten it is told again by whoever drives it, if that is still there.
                 shown.gone = shown.gone or shown.missing_for(now) > LEASE_S
@@ -115,4 +116,4 @@ def presence(log: EventLog, worker: str, *, here: bool, message: bytes = b"", pu
     """What says that a process has observers of a log, or no more; `message` tells the others at once."""
     keys = log_keys(log.meta.tenant, log.meta.generation)
     holds = int(PRESENT_S * 1000) if here else ""
-    return PRESENT, (keys.seen, keys.asked), (worker, holds, message, publish)
+    return PRESENT, (keys.seen,), (worker, holds, message, publish, keys.asked)

@@ -210,6 +210,10 @@ class RedisWriter:
         if callback is not None:
             callback(self.log.observers, observed)
 
+    def carried_by(self, flusher: Flusher) -> None:
+        """It is this one that carries what it has to say."""
+        self._flusher = flusher
+
     @property
     def over(self) -> bool:
         """Nothing more is to be said."""

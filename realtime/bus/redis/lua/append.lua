@@ -1,7 +1,8 @@
 -- Append a batch where the log is, and nowhere else; or, without one, renew what keeps it.
--- KEYS: log, meta, leases, channel
+-- KEYS: log, meta, leases
 -- ARGV: fence, first, last, batch, generation, member, lease ms ('' not to renew), life ms, final ('1'), publish command,
---       most bytes to publish, oldest number to keep ('' for all)
+--       channel, most bytes to publish, oldest number to keep ('' for all)
+-- The channel is no key: while a slot moves, a cluster refuses what names one that is there and one that is not.
 -- Answers: word, top, who asked for a stop; the top alone where all is well and nobody has
 local about = redis.call('HMGET', KEYS[2], 'fence', 'top', 'ended', 'stop', 'erased', 'branches')
 if not about[1] then
@@ -26,13 +27,13 @@ if ARGV[4] ~= '' then
     if forgotten then
       redis.call('HSET', KEYS[2], 'branches', about[6] .. ',' .. top .. ':' .. ARGV[1])
     end
-    if #entry > tonumber(ARGV[11]) then
+    if #entry > tonumber(ARGV[12]) then
       entry = ARGV[3]
     end
-    redis.call(ARGV[10], KEYS[4], ARGV[5] .. entry)
+    redis.call(ARGV[10], ARGV[11], ARGV[5] .. entry)
     top = last
-    if ARGV[12] ~= '' then
-      redis.call('XTRIM', KEYS[1], 'MINID', ARGV[12] .. '-0')
+    if ARGV[13] ~= '' then
+      redis.call('XTRIM', KEYS[1], 'MINID', ARGV[13] .. '-0')
     end
   elseif last ~= top then
     return {'GAP', top, stop}
