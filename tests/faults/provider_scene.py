@@ -176,8 +176,8 @@ class Scene:
         await records.settled(begun)
         settled = Counter(row.generation for row in records.rows if isinstance(row, Settled))
         assert (len(settled), set(settled.values())) == (begun, {1})
-        assert check(records.rows) == []
-        assert (records.telling, self.complaints) == ([], [])
+        found = [*check(records.rows), *records.telling, *self.complaints]
+        assert found == [], found[:3]
         records.rows.clear()
         self._cases.clear()
         # What the tests' own connections leave are cycles, each with all that was said on it.
