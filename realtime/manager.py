@@ -200,14 +200,19 @@ class SessionManager:
 
     # Find, observe, stop, erase.
 
-    async def find(self, principal: Principal, generation: str, scope: Scope = "observe") -> EventLog:
+    async def find(
+        self, principal: Principal, generation: str, scope: Scope = "observe", *, cursor: Cursor | None = None
+    ) -> EventLog:
         """The log of a generation that the principal may see.
+
+        Args:
+            cursor: Where whoever is to observe it was.
 
         Raises:
             RealtimeError: `forbidden` without the scope; the same `not_found` for unknown, foreign and evicted.
         """
         principal.require(scope)
-        log = await self._bus.find(principal.tenant, generation)
+        log = await self._bus.find(principal.tenant, generation, cursor)
         if log is None or not principal.sees(log.meta):
             raise RealtimeError(
                 "not_found", "There is no such generation, or it is no longer kept.", field="generation"

@@ -53,8 +53,8 @@ class Actions(Protocol):
         """Start a generation; the log, and whether it is a replay."""
         ...
 
-    async def find(self, generation: str) -> EventLog:
-        """The log of a generation, to observe."""
+    async def find(self, generation: str, cursor: Cursor | None) -> EventLog:
+        """The log of a generation, to observe from there."""
         ...
 
     async def stop(self, generation: str) -> EventLog:
@@ -169,7 +169,7 @@ class Socket:
         self._pump(observation, command, outbox)
 
     async def _observe(self, command: ObserveCommand, outbox: Outbox) -> None:
-        log = await self._actions.find(command.generation)
+        log = await self._actions.find(command.generation, command.cursor())
         self._observations.refuse_when_full(command.generation)
         observation = await self._attach(command, log)
         # With the cursor a client that has it all knows that nothing will come.

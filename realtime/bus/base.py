@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from ..cursor import Cursor
 from ..events import AnyEvent, Finished, StoppedBy
 from ..log import EventLog, Meta
 
@@ -146,8 +147,15 @@ class Bus(Protocol):
         """
         ...
 
-    async def find(self, tenant: str, generation: str) -> EventLog | None:
-        """The log, ready to be observed; None when there is none, or no longer."""
+    async def find(self, tenant: str, generation: str, cursor: Cursor | None = None) -> EventLog | None:
+        """The log, ready to be observed; None when there is none, or no longer.
+
+        Args:
+            cursor: Where somebody was, perhaps in another process: if the log of record has that place, this has.
+
+        Raises:
+            RealtimeError: `bus_unavailable`.
+        """
         ...
 
     async def stop(self, tenant: str, generation: str, by: StoppedBy) -> EventLog | None:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..cursor import encode_epoch
+from ..cursor import Cursor, encode_epoch
 from ..errors import RealtimeError
 from ..events import StoppedBy
 from ..log import EventLog, Meta, started
@@ -111,7 +111,7 @@ class MemoryBus:
         writer.append(started(meta))
         return writer
 
-    async def find(self, tenant: str, generation: str) -> EventLog | None:
+    async def find(self, tenant: str, generation: str, cursor: Cursor | None = None) -> EventLog | None:  # noqa: ARG002
         self._expire()
         found = self._logs.get((tenant, generation))
         return found.log if found else None

@@ -62,8 +62,8 @@ class _Actions:
         started = await self._service.sessions.start(self._principal, request, idempotency_key=key)
         return started.log, started.replayed
 
-    async def find(self, generation: str) -> EventLog:
-        return await self._service.sessions.find(self._principal, generation)
+    async def find(self, generation: str, cursor: Cursor | None) -> EventLog:
+        return await self._service.sessions.find(self._principal, generation, cursor=cursor)
 
     async def stop(self, generation: str) -> EventLog:
         return (await self._service.sessions.stop(self._principal, generation)).log

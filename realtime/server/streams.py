@@ -71,8 +71,9 @@ class EventsRoute:
         streaming = Streaming(self._service, scope, receive, send, ())
         wire = streaming.wire(SSE) or SSE
         try:
-            log = await self._service.sessions.find(principal, scope["path_params"]["generation"])
-            streaming.refuse_reset(log, streaming.options.cursor(), wire)
+            cursor = streaming.options.cursor()
+            log = await self._service.sessions.find(principal, scope["path_params"]["generation"], cursor=cursor)
+            streaming.refuse_reset(log, cursor, wire)
             if not await streaming.answered(log, wire):
                 with self._service.reserve() as slot:
                     await streaming.log(slot, log, wire)

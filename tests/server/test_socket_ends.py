@@ -74,7 +74,7 @@ class OneLog:
     def __init__(self, server: RunningServer, log: EventLog) -> None:
         self._server, self._log = server, log
 
-    async def find(self, generation: str) -> EventLog:
+    async def find(self, generation: str, cursor: Cursor | None) -> EventLog:
         return self._log
 
     def observe(self, log: EventLog, cursor: Cursor | None) -> Observation:

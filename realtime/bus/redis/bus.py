@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from realtime.bus.base import Claim, Orphaned, Page, Writer
 from realtime.bus.memory_writer import Retention
+from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
 from realtime.events import StoppedBy
 from realtime.log import EventLog, Meta, started
@@ -164,8 +165,8 @@ class RedisBus:
 
     # Logs.
 
-    async def find(self, tenant: str, generation: str) -> EventLog | None:
-        return await self._shelf.find(tenant, generation)
+    async def find(self, tenant: str, generation: str, cursor: Cursor | None = None) -> EventLog | None:
+        return await self._shelf.find(tenant, generation, cursor)
 
     async def stop(self, tenant: str, generation: str, by: StoppedBy) -> EventLog | None:
         keys = log_keys(tenant, generation)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
+from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
 from realtime.events import StoppedBy
 from realtime.log import EventLog
@@ -15,7 +16,7 @@ from .connections import Connections
 from .keys import lane_of
 from .lanes import Lanes
 from .messages import Seen, Stop, Told, seen
-from .shown import Shown, fill, is_kept, load
+from .shown import Shown, fill, is_kept, load, reach
 from .watch import presence
 from .writer import RedisWriter
 
@@ -44,16 +45,30 @@ class Shelf:
         """The log, if it is held."""
         return self._held.get((tenant, generation))
 
-    async def find(self, tenant: str, generation: str) -> EventLog | None:
-        """The log, held from now on; raises `bus_unavailable`."""
+    async def find(self, tenant: str, generation: str, cursor: Cursor | None = None) -> EventLog | None:
+        """The log, held from now on, with what whoever has `cursor` was shown; raises `bus_unavailable`."""
         name = (tenant, generation)
+        asked_before = name in self._finding
+        log = await self._read_once(name)
+        if log is None and asked_before:
+            # That says nothing of what was made since.
+            log = await self._read_once(name)
+        shown = self._held.get(name)
+        if cursor is not None and shown is not None and shown.log is log and log.holds(cursor) == "branch":
+            await reach(self._connections, shown, cursor)
+            self.settle(shown)
+            return await self._read_once(name)
+        return log
+
+    async def _read_once(self, name: _Name) -> EventLog | None:
+        """The log as it is held; or read, once for all who ask at the same time."""
         shown = self._held.get(name)
         if shown is not None and not shown.gone and shown.log.finished is None:
             shown.touch()
             return shown.log
         finding = self._finding.get(name)
         if finding is None:
-            finding = self._finding[name] = asyncio.ensure_future(self._find(tenant, generation))
+            finding = self._finding[name] = asyncio.ensure_future(self._find(*name))
             finding.add_done_callback(partial(self._found, name))
         # Whoever gives up does not take it from the others who want the same.
         return await asyncio.shield(finding)

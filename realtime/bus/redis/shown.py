@@ -1,13 +1,17 @@
 """Logs that another process writes, as far as somebody reads them here."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
+from realtime.cursor import Cursor
+from realtime.errors import RealtimeError
 from realtime.log import EventLog, Meta
 
 from .batches import Written, decode_meta, decode_written
 from .connections import Connections, refused
 from .keys import log_keys
+from .nodes import CALL_S
 from .writer import RedisWriter, epoch_of
 
 # Entries of one range read; a log of a million events is not one answer.
@@ -173,6 +177,27 @@ async def fill(connections: Connections, shown: Shown) -> None:
             _join(shown, decode_written(_data(fields)))
         if len(entries) < _RANGE:
             return
+
+
+async def reach(connections: Connections, shown: Shown, cursor: Cursor) -> None:
+    """Have what somebody was shown elsewhere, unless it was lost; raises as `load`."""
+    log = shown.log
+    (kept,) = await connections.all([("HMGET", log_keys(log.meta.tenant, log.meta.generation).meta, "top", "branches")])
+    if (fault := refused(kept)) is not None:
+        raise fault
+    if kept[0] is None or int(kept[0]) < cursor.seq:
+        return
+    if not shown.driven:
+        shown.compare(kept[1].decode())
+        await fill(connections, shown)
+        return
+    # Redis has told it, and the answer to whoever writes it here is on its way.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CALL_S):
+            while log.head < cursor.seq and shown.driven:
+                await log.wait(log.head)
+    if log.head < cursor.seq:
+        raise RealtimeError("bus_unavailable")
 
 
 def _join(shown: Shown, written: Written) -> None:
