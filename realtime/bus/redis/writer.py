@@ -38,6 +38,9 @@ SEAL_S = 120.0
 # A lease is renewed this often, and holds for the longer time. Whoever hangs for that long is replaced. With the time
 # between two looks, and with that of a process that hears nothing either, a stop still takes no more than 3.5 s.
 RENEW_S, LEASE_S = 2.5, 8.0
+# A renewal is begun at this part of that time, so that it has come to Redis in time whenever it is next looked at, and
+# whatever its way takes.
+_EARLY = 2 / 3
 
 
 class Flusher(Protocol):
@@ -230,7 +233,7 @@ class RedisWriter:
 
     def piece(self, now: float) -> Piece | None:
         """What comes next; None when there is nothing, and the lease holds."""
-        renews = now - self._renewed >= (RENEW_S if self.log.finished is None else CERTAIN_S)
+        renews = now - self._renewed >= (_EARLY * RENEW_S if self.log.finished is None else CERTAIN_S)
         if self.log.finished is not None and now - self._ended >= self._retention.ended_s:
             # It is not kept any more, and rightly so.
             self._certain = True
