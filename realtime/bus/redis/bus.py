@@ -153,11 +153,17 @@ class RedisBus:
         except BaseException:
             await self._lanes.leave(lane)
             raise
-        log = EventLog(meta, epoch_of(int(fence)), limit_bytes=None)
-        log.append(first, 0)
+        shown = self._shelf.get(meta.tenant, meta.generation)
+        if shown is not None and shown.log.head == 1 and not shown.gone:
+            # Somebody here has asked for it while it was being made, and it is listened for already.
+            self._tasks.spawn(self._lanes.leave(lane), f"leave {meta.generation}")
+        else:
+            log = EventLog(meta, epoch_of(int(fence)), limit_bytes=None)
+            log.append(first, 0)
+            shown = Shown(log)
         flusher = self._flushers.of(meta.generation)
-        writer = RedisWriter(log, int(fence), flusher, self._retention, born=born, token=token)
-        self._shelf.hold(Shown(log), writer)
+        writer = RedisWriter(shown.log, int(fence), flusher, self._retention, born=born, token=token)
+        self._shelf.hold(shown, writer)
         flusher.add(writer)
         if meta.conversation is not None:
             self._talks.tell(meta.tenant, meta.conversation)

@@ -99,7 +99,7 @@ class Shelf:
             shown = await load(self._connections, tenant, generation)
             held = self._held.get((tenant, generation))
             if held is not None and not held.gone:
-                # This process has become its writer meanwhile.
+                # It was made here, or taken over, while it was being read.
                 return held.log
             if shown is not None and shown.log.finished is None:
                 self.hold(shown)
@@ -116,6 +116,12 @@ class Shelf:
 
     def hold(self, shown: Shown, writer: RedisWriter | None = None) -> None:
         """Hold a log that goes on, whose lane was joined for it; or drive one that is held."""
+        meta = shown.log.meta
+        held = self._held.get((meta.tenant, meta.generation))
+        if held is not None and held is not shown:
+            # Nobody keeps that one up any more.
+            held.gone = True
+            self.let_go(held)
         shown.joined = True
         shown.writer = writer
         if writer is None:

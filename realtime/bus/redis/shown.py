@@ -87,7 +87,8 @@ class Shown:
         """Some of its events; what is here already is passed by, and what cannot be joined to it is only noted."""
         log, batch = self.log, written.batch
         self.tell(written.last)
-        if batch.first > log.head + 1 or log.finished is not None:
+        if batch.first > log.head + 1 or log.finished is not None or self.driven:
+            # Who writes it knows better what Redis has: it was told by Redis.
             return
         epoch = epoch_of(written.fence)
         if epoch not in log.branches:
