@@ -36,6 +36,10 @@ class Orphans:
             RealtimeError: `bus_unavailable`.
         """
         tenant, generation = of_member(member)
+        held = self._shelf.get(tenant, generation)
+        if held is not None and held.driven:
+            # Its writer is here and lives, and renews it as soon as Redis is there again.
+            return
         keys = log_keys(tenant, generation)
         answer = await self._connections.run(
             TAKE_OVER,

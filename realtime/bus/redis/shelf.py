@@ -94,7 +94,7 @@ class Shelf:
 
     async def _load(self, tenant: str, generation: str) -> EventLog | None:
         await self._lanes.join(lane_of(generation), events=True)
-        shown = None
+        holds = False
         try:
             shown = await load(self._connections, tenant, generation)
             held = self._held.get((tenant, generation))
@@ -103,14 +103,16 @@ class Shelf:
                 return held.log
             if shown is not None and shown.log.finished is None:
                 self.hold(shown)
+                # From now on it leaves the lane itself, and may have done so when this is over.
+                holds = True
                 # What was told while it was being read was told to nobody.
                 await fill(self._connections, shown)
         finally:
-            if shown is None or not shown.joined:
+            if not holds:
                 await self._lanes.leave(lane_of(generation), events=True)
         if shown is None:
             return None
-        if not shown.joined:
+        if not holds:
             self._keep(shown)
         return shown.log
 
