@@ -20,7 +20,18 @@ if ARGV[4] ~= '' then
     -- Ours is there already when an answer was lost.
     return {(ended == ARGV[1] and last == top) and 'OK' or 'CLOSED', top, stop}
   end
-  if first == top + 1 then
+  if first <= top then
+    -- Ours, when an answer was lost. What another has written there is not ours to write over, nor to take for ours.
+    local there = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+    if not there or string.match(there[2][2], '^%d+') ~= ARGV[1] then
+      return {'FENCED', top, stop}
+    end
+    if last ~= top then
+      return {'GAP', top, stop}
+    end
+  elseif first > top + 1 then
+    return {'GAP', top, stop}
+  else
     local entry = ARGV[1] .. ' ' .. ARGV[4]
     redis.call('XADD', KEYS[1], ARGV[3] .. '-0', 'b', entry)
     redis.call('HSET', KEYS[2], 'top', ARGV[3], 'fence', ARGV[1])
@@ -35,8 +46,6 @@ if ARGV[4] ~= '' then
     if ARGV[13] ~= '' then
       redis.call('XTRIM', KEYS[1], 'MINID', ARGV[13] .. '-0')
     end
-  elseif last ~= top then
-    return {'GAP', top, stop}
   end
 elseif ended then
   return {ended == ARGV[1] and 'OK' or 'CLOSED', top, stop}
