@@ -14,6 +14,12 @@ local forgotten = fence < tonumber(ARGV[1])
 if fence > tonumber(ARGV[1]) or (forgotten and top >= tonumber(ARGV[2])) then
   return {'FENCED', top, stop}
 end
+local function renew()
+  if ARGV[7] ~= '' then
+    local time = redis.call('TIME')
+    redis.call('ZADD', KEYS[3], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7], ARGV[6])
+  end
+end
 if ARGV[4] ~= '' then
   local first, last = tonumber(ARGV[2]), tonumber(ARGV[3])
   if ended then
@@ -27,9 +33,12 @@ if ARGV[4] ~= '' then
       return {'FENCED', top, stop}
     end
     if last ~= top then
+      -- It lives, wherever it takes this to be.
+      renew()
       return {'GAP', top, stop}
     end
   elseif first > top + 1 then
+    renew()
     return {'GAP', top, stop}
   else
     local entry = ARGV[1] .. ' ' .. ARGV[4]
@@ -53,9 +62,8 @@ end
 if ARGV[9] == '1' then
   redis.call('HSET', KEYS[2], 'ended', ARGV[1])
   redis.call('ZREM', KEYS[3], ARGV[6])
-elseif ARGV[7] ~= '' then
-  local time = redis.call('TIME')
-  redis.call('ZADD', KEYS[3], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7], ARGV[6])
+else
+  renew()
 end
 if ARGV[9] == '1' or ARGV[7] ~= '' then
   redis.call('PEXPIRE', KEYS[1], ARGV[8])
