@@ -52,9 +52,11 @@ class Orphans:
             return
         self._connections.metrics.taken_over.inc()
         fence, stop = int(answer[0]), answer[4].decode()
-        shown = await self._held(tenant, generation, fence, int(answer[3]))
+        shown = await self._held(tenant, generation, answer[2].decode(), int(answer[3]))
         if shown is None or shown.gone or shown.log.finished is not None:
             return
+        if epoch_of(fence) not in shown.log.branches:
+            shown.log.branches.begin(epoch_of(fence), shown.log.head)
         writer = self._writer(shown, fence, stopped_by(stop) if stop else None)
         self._shelf.hold(shown, writer)
         self._flushers.of(generation).add(writer)
@@ -63,12 +65,13 @@ class Orphans:
     async def _end(self, writer: RedisWriter) -> None:
         await self._orphaned(writer)
 
-    async def _held(self, tenant: str, generation: str, fence: int, top: int) -> Shown | None:
-        """The log up to its last event, under the new epoch from there on."""
+    async def _held(self, tenant: str, generation: str, branches: str, top: int) -> Shown | None:
+        """The log up to its last event."""
         held = self._shelf.get(tenant, generation)
-        if held is not None and held.log.head > top:
-            # More of it was shown than was kept.
-            held.gone = True
+        if held is not None:
+            # More of it was shown than was kept, or another's.
+            held.compare(branches)
+            held.gone = held.gone or held.log.head > top
         if held is not None and held.gone:
             self._shelf.let_go(held)
         # As whoever wants to read it finds it, at this very moment perhaps: of two copies here one would be told of
@@ -78,8 +81,10 @@ class Orphans:
         if held is not None and held.log.finished is None:
             held.tell(top)
             await fill(self._connections, held)
-            if epoch_of(fence) not in held.log.branches:
-                held.log.branches.begin(epoch_of(fence), top)
+            if held.log.head != top:
+                # Whoever wrote on from there would say what is not what it follows.
+                held.gone = True
+                self._shelf.let_go(held)
         return held
 
     def _writer(self, shown: Shown, fence: int, stop: StoppedBy | None) -> RedisWriter:
