@@ -6,6 +6,7 @@ import time
 
 from realtime.bus.base import Orphaned
 from realtime.events import StoppedBy
+from realtime.log import started
 from realtime.tasks import TaskRegistry
 
 from .connections import Connections, refused
@@ -58,6 +59,9 @@ class Orphans:
         if epoch_of(fence) not in shown.log.branches:
             shown.log.branches.begin(epoch_of(fence), shown.log.head)
         writer = self._writer(shown, fence, stopped_by(stop) if stop else None)
+        if shown.log.head == 0:
+            # All of it was lost but what it is of, and whoever was to write it again has died too.
+            writer.append(started(shown.log.meta))
         self._shelf.hold(shown, writer)
         self._flushers.of(generation).add(writer)
         self._tasks.spawn(self._end(writer), f"end {generation}")

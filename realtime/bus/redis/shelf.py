@@ -136,14 +136,16 @@ class Shelf:
         self._held[meta.tenant, meta.generation] = self._told[meta.generation] = shown
 
     def let_go(self, shown: Shown) -> None:
-        """Hold it no longer; if it is not what it was, whoever reads it is asked to come again."""
+        """Hold it no longer; whoever reads it, or was told of it and comes only now, is asked to come again."""
         meta = shown.log.meta
         if self._held.get((meta.tenant, meta.generation)) is shown:
             del self._held[meta.tenant, meta.generation], self._told[meta.generation]
         self.rest(shown)
-        if shown.gone:
-            shown.log.on_presence = None
+        if shown.log.finished is None or shown.gone:
+            shown.log.on_presence = lambda *_: shown.log.send_away()
             shown.log.send_away()
+        else:
+            shown.log.on_presence = None
 
     def rest(self, shown: Shown) -> None:
         """Listen for it no longer."""
