@@ -21,6 +21,8 @@ from tests.support.redis_server import RedisServer
 from tests.unit.test_bus import no_orphan
 
 _QUICK: dict[str, Any] = {"model": "demo/default", "options": {"rate": 10_000, "tokens": 3}}
+# Not over before whoever waits for it has begun to.
+_SOME_SECONDS: dict[str, Any] = {"model": "demo/default", "options": {"rate": 20, "tokens": 60}}
 _ENDLESS: dict[str, Any] = {
     "model": "demo/default", "options": {"rate": 20, "tokens": 50_000}, "on_disconnect": "continue",
 }  # fmt: skip
@@ -55,7 +57,7 @@ async def names(pair: Pair) -> None:
     assert busy.json()["generation"] == first
     last = await start(pair.other.address, conversation="c", if_busy="replace", **_ENDLESS)
     waiting = request(pair.one.address, "GET", "/v1/conversations/d/events?wait=20&wire=ndjson")
-    waited, said = await asyncio.gather(waiting, start(pair.other.address, conversation="d", **_QUICK))
+    waited, said = await asyncio.gather(waiting, start(pair.other.address, conversation="d", **_SOME_SECONDS))
     assert said.encode() in waited.body
     page = (await request(pair.one.address, "GET", "/v1/generations?limit=2")).json()
     assert [each["id"] for each in page["generations"]] == [said, last]
