@@ -67,14 +67,16 @@ class Shelf:
             shown.touch()
             return shown.log
         finding = self._finding.get(name)
-        if finding is None:
+        if finding is None or finding.done():
+            # One that has come back says nothing of what was made since.
             finding = self._finding[name] = asyncio.ensure_future(self._find(*name))
             finding.add_done_callback(partial(self._found, name))
         # Whoever gives up does not take it from the others who want the same.
         return await asyncio.shield(finding)
 
     def _found(self, name: _Name, finding: "asyncio.Task[EventLog | None]") -> None:
-        del self._finding[name]
+        if self._finding.get(name) is finding:
+            del self._finding[name]
         if not finding.cancelled():
             # All who wanted it may have left.
             finding.exception()
