@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -12,6 +13,13 @@ from types import TracebackType
 from typing import Self
 
 _DEADLINE_S = 30.0
+
+
+def _sit_down() -> None:
+    """Only a controlling terminal turns Ctrl-C into a signal; and tests that run in the background ignore it, which
+    what they start would inherit."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Person:
@@ -26,8 +34,7 @@ class Person:
             stderr=side,
             env={**os.environ, "TERM": "xterm", "COLUMNS": "200", **environment},
             start_new_session=True,
-            # Only a controlling terminal turns Ctrl-C into a signal.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
+            preexec_fn=_sit_down,  # noqa: PLW1509 - no threads here
         )
         os.close(side)
         self.seen = ""
