@@ -66,6 +66,13 @@ def started(meta: Meta) -> Started:
     return Started(meta.generation, meta.model, meta.created_ms, meta.conversation, meta.metadata)
 
 
+def beyond_limit(limit: int, payload: int) -> RealtimeError:
+    """What an append is refused with, to a log that would have so much payload, or else has `MAX_EVENTS` events."""
+    if payload > limit:
+        return RealtimeError("log_limit", f"The generation passed {limit} bytes.", limit=limit)
+    return RealtimeError("log_limit", f"The generation passed {MAX_EVENTS} events.", limit=MAX_EVENTS)
+
+
 class EventLog:
     """The log of one generation, as this process holds it.
 
@@ -337,7 +344,7 @@ class EventLog:
         payload = self.payload_bytes + size
         limit = self._limit_bytes
         if limit is not None and (payload > limit or self.head >= MAX_EVENTS) and phase == "content":
-            raise self._full(limit, payload)
+            raise beyond_limit(limit, payload)
         self.payload_bytes = payload
         self.appended_bytes = appended = self.appended_bytes + size
         self._phase = phase
@@ -354,11 +361,6 @@ class EventLog:
     def show(self) -> None:
         """Tell whoever watches of what was appended with more to follow."""
         self._watchers.tell()
-
-    def _full(self, limit: int, payload: int) -> RealtimeError:
-        if payload > limit:
-            return RealtimeError("log_limit", f"The generation passed {limit} bytes.", limit=limit)
-        return RealtimeError("log_limit", f"The generation passed {MAX_EVENTS} events.", limit=MAX_EVENTS)
 
     def trim(self, seq: int) -> None:
         """Let go of everything up to `seq`, and of its frames, once it is worth the shifting."""

@@ -16,7 +16,8 @@ from ..events import StoppedBy
 from ..log import EventLog, Meta, started
 from ..warm import Warm
 from .base import Claim, Orphaned, Page
-from .memory_writer import MemoryWriter, Retention
+from .memory_writer import MemoryWriter
+from .retention import Retention
 
 __all__ = ["MemoryBus", "Retention"]
 

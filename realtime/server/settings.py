@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from realtime.bus.memory import Retention
+from realtime.bus.retention import Retention
 from realtime.policy import Deadlines, Policy
 
 from .key_file import read_key_file, refuse_whitespace

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner, Result
 
-from realtime.bus.memory import Retention
+from realtime.bus.retention import Retention
 from realtime.policy import Policy
 from realtime.server import cli
 from realtime.server import process as process_module

@@ -74,9 +74,8 @@ _append = RedisWriter.append
 def _shown_at_once(one: RedisWriter, event: AnyEvent, *, more: bool = False) -> int:
     number = _append(one, event, more=more)
     if not isinstance(event, Finished):
-        at, first, size = one._ahead.popleft()
-        one.ahead_bytes -= size
-        one.log.append(first, at)
+        one._ahead.move(number)
+        one.log.show()
     return number
 
 
@@ -100,7 +99,7 @@ _piece = RedisWriter.piece
 
 
 def _unrenewed(one: RedisWriter, now: float) -> writer.Piece | None:
-    one._renewed = now
+    one._lease.renew(now)
     return _piece(one, now)
 
 

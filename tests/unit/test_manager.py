@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from realtime.bus.memory import MemoryBus, Retention
+from realtime.bus.memory import MemoryBus
+from realtime.bus.retention import Retention
 from realtime.catalogue import Catalogue
 from realtime.cursor import Cursor
 from realtime.errors import RealtimeError

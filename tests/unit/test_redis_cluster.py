@@ -37,7 +37,7 @@ async def cluster() -> AsyncIterator[RedisCluster]:
 @pytest.fixture
 def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only messages tell: nothing is compared, renewed or listened to anew for as long as a test lasts."""
-    for name in ("watch.WATCH_S", "watch._DEAF_S", "writer.RENEW_S", "ears.ECHO_S"):
+    for name in ("watch.WATCH_S", "watch._DEAF_S", "lease.RENEW_S", "ears.ECHO_S"):
         monkeypatch.setattr(f"realtime.bus.redis.{name}", 600.0)
 
 
@@ -284,7 +284,7 @@ async def test_orphans_while_a_node_is_away(cluster: RedisCluster, monkeypatch: 
     """What a dead process leaves with the other nodes is taken over, and known to those who read it."""
     for name in ("bus.LEASE_S", "flusher.LEASE_S"):
         monkeypatch.setattr(f"realtime.bus.redis.{name}", 3.0)
-    for name in ("writer.RENEW_S", "sweep.RENEW_S", "sweep.SWEEP_S"):
+    for name in ("lease.RENEW_S", "sweep.RENEW_S", "sweep.SWEEP_S"):
         monkeypatch.setattr(f"realtime.bus.redis.{name}", 0.5)
     dying, heir = RedisBus(cluster.url), RedisBus(cluster.url)
     left = asyncio.Queue[Writer]()

@@ -9,11 +9,11 @@ import pytest
 import redis.asyncio as aioredis
 
 from realtime.bus.base import Writer
-from realtime.bus.memory_writer import Retention
 from realtime.bus.redis import RedisBus
 from realtime.bus.redis.keys import LogKeys, lane_of, leases, log_keys
 from realtime.bus.redis.shelf import Shelf
 from realtime.bus.redis.writer import RedisWriter
+from realtime.bus.retention import Retention
 from realtime.events import Text
 from realtime.log import EventLog, Meta
 
@@ -129,7 +129,7 @@ async def test_an_end_is_written_again_as_soon_as_it_may_be_lost() -> None:
 
 async def test_an_end_is_looked_at_once_more_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing tells of a failover, an end is looked for after a while, written again, and looked for again."""
-    monkeypatch.setattr("realtime.bus.redis.writer.CERTAIN_S", _SOON_S)
+    monkeypatch.setattr("realtime.bus.redis.lease.CERTAIN_S", _SOON_S)
     async with forgetful() as (bus, redis):
         writer = await spoken(bus, meta(1), 5)
         await redis.remember()
@@ -166,7 +166,7 @@ async def test_an_end_that_is_seen_early_is_not_yet_certain() -> None:
 
 async def test_what_was_erased_stays_erased(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that is gone because somebody wanted it gone is not taken for one that was lost."""
-    monkeypatch.setattr("realtime.bus.redis.writer.CERTAIN_S", _SOON_S)
+    monkeypatch.setattr("realtime.bus.redis.lease.CERTAIN_S", _SOON_S)
     async with forgetful() as (bus, redis):
         writer = await spoken(bus, meta(1), 5)
         assert await writer.seal(DONE) == "won"
@@ -263,7 +263,7 @@ async def test_a_silent_generation_keeps_its_lease_beside_a_busy_one() -> None:
 
 async def test_what_has_ended_is_let_go_of_beside_a_busy_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much one has to say, others that have ended are not kept for ever."""
-    monkeypatch.setattr("realtime.bus.redis.writer.CERTAIN_S", _SOON_S)
+    monkeypatch.setattr("realtime.bus.redis.lease.CERTAIN_S", _SOON_S)
     async with forgetful() as (bus, _):
         busy = await created(bus, meta(1))
         assert await (await created(bus, meta(2))).seal(DONE) == "won"

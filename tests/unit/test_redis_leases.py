@@ -6,7 +6,7 @@ from contextlib import suppress
 from realtime.bus.base import Writer
 from realtime.bus.redis import RedisBus
 from realtime.bus.redis.keys import log_keys
-from realtime.bus.redis.writer import LEASE_S
+from realtime.bus.redis.lease import LEASE_S
 from realtime.events import Text
 
 from ..support.redis_server import RedisServer

@@ -8,7 +8,8 @@ import pytest
 
 from realtime.attempts import RetryRules
 from realtime.bus.base import Claim, SealResult, Writer
-from realtime.bus.memory import MemoryBus, Retention
+from realtime.bus.memory import MemoryBus
+from realtime.bus.retention import Retention
 from realtime.catalogue import Catalogue
 from realtime.deployments import Deployment, OnStop
 from realtime.errors import RealtimeError

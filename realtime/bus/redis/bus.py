@@ -16,7 +16,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from realtime.bus.base import Claim, Orphaned, Page, Writer
-from realtime.bus.memory_writer import Retention
+from realtime.bus.retention import Retention
 from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
 from realtime.events import StoppedBy
@@ -30,6 +30,7 @@ from .flushers import Flushers
 from .index import Claimed, Index
 from .keys import lane_of, log_keys
 from .lanes import Lanes
+from .lease import LEASE_S
 from .messages import Created, read_message, stopped_by
 from .metrics import BusMetrics
 from .orphans import Orphans
@@ -39,7 +40,7 @@ from .shown import Shown, load_end
 from .sweep import Sweep
 from .talks import Talks
 from .watch import Watch
-from .writer import LEASE_S, RedisWriter, epoch_of
+from .writer import RedisWriter, epoch_of
 
 _logger = logging.getLogger("realtime")
 

@@ -11,15 +11,16 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from realtime.bus.memory_writer import Retention
+from realtime.bus.retention import Retention
 from realtime.errors import RealtimeError
 
 from .batches import encode_meta
 from .connections import PASSING, Call, Connections, refused
 from .keys import LogKeys, log_keys
+from .lease import LEASE_S
 from .messages import stopped_by
 from .scripts import APPEND, APPEND_THOUGH_FULL, RESTORE
-from .writer import LEASE_S, Piece, RedisWriter
+from .writer import Piece, RedisWriter
 
 _logger = logging.getLogger("realtime")
 

@@ -4,7 +4,7 @@ for by those whose logs it has, and by nobody else."""
 import asyncio
 from collections.abc import Callable
 
-from realtime.bus.memory_writer import Retention
+from realtime.bus.retention import Retention
 from realtime.tasks import TaskRegistry
 
 from .connections import Connections

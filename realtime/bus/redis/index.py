@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from realtime.bus.base import Claim
-from realtime.bus.memory_writer import Retention
+from realtime.bus.retention import Retention
 from realtime.log import Meta
 
 from .connections import Connections, refused

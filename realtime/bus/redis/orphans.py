@@ -13,11 +13,12 @@ from .connections import Connections, refused
 from .flusher import LIFE_S
 from .flushers import Flushers
 from .keys import log_keys, of_member
+from .lease import LEASE_S
 from .messages import stopped_by
 from .scripts import TAKE_OVER
 from .shelf import Shelf
 from .shown import Shown, fill
-from .writer import LEASE_S, RedisWriter, epoch_of
+from .writer import RedisWriter, epoch_of
 
 
 class Orphans:

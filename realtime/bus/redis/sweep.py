@@ -13,8 +13,8 @@ from realtime.errors import RealtimeError
 
 from .connections import Connections, refused
 from .keys import LANES, leases
+from .lease import RENEW_S
 from .scripts import OVERDUE
-from .writer import RENEW_S
 
 _logger = logging.getLogger("realtime")
 

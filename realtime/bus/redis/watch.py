@@ -11,9 +11,9 @@ from realtime.log import EventLog
 
 from .connections import Call, Connections, refused
 from .keys import log_keys
+from .lease import LEASE_S
 from .scripts import PRESENT
 from .shown import Shown
-from .writer import LEASE_S
 
 _logger = logging.getLogger("realtime")
 
