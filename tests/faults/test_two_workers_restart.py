@@ -19,7 +19,7 @@ from tests.support.server import Address
 from tests.upstream import Exchange, Reply, Upstream, Wait, chat
 
 from .crowd import Connected, Socket, Witness, manner
-from .leaving import allow_descriptors, draining, gone, spaced
+from .leaving import EXITS_WITHIN_S, allow_descriptors, draining, gone, spaced
 from .pair import Pair, Worker, pair
 
 Amount = Callable[[int, int], int]
@@ -61,20 +61,26 @@ def _connected(home: Address, wire: WireName) -> Connected:
 class Tour:
     """All travellers, and the generations they watch.
 
-    Attributes:
-        go: By the word that the prompt of a generation is: lets it come to its end.
+    Args:
+        takes_s: How long an answer takes; without it, until its process has been told to leave.
     """
 
-    def __init__(self) -> None:
-        self.go = {word: asyncio.Event() for word in ("first", "second", "third")}
+    def __init__(self, takes_s: float | None = None) -> None:
+        self._every_s = 0.1 if takes_s is None else takes_s / len([*_BEFORE, *_AFTER])
+        self._leaves_within_s = EXITS_WITHIN_S + (takes_s or 0)
+        # By the word that the prompt of a generation is: lets it come to its end.
+        self._go = {word: asyncio.Event() for word in ("first", "second", "third")}
+        if takes_s is not None:
+            for go in self._go.values():
+                go.set()
         self.travellers: list[Traveller] = []
         self._travelling: list[asyncio.Task[None]] = []
 
     def reply(self, exchange: Exchange) -> Reply:
         """Some of an answer, and the rest behind `go`."""
         said, first = chat.text(*_BEFORE, *_AFTER), 1 + len(_BEFORE)
-        wait = Wait(self.go[exchange.body["messages"][-1]["content"]])
-        return Reply([*spaced(said[:first]), wait, *spaced(said[first:])])
+        wait = Wait(self._go[exchange.body["messages"][-1]["content"]])
+        return Reply([*spaced(said[:first], self._every_s), wait, *spaced(said[first:], self._every_s)])
 
     async def join(self, both: Pair, generations: Sequence[str], size: int, *routes: Sequence[Worker]) -> None:
         """Have so many watch these, on all wires, on every one of these routes; return when each has some of it."""
@@ -93,15 +99,34 @@ class Tour:
         """Wait until all have come to their end; in which manners they were left."""
         async with asyncio.timeout(60):
             await asyncio.gather(*self._travelling)
-        return sum((one.manners for one in self.travellers), Counter())
+        assert {each.text for each in self.travellers} == {"".join([*_BEFORE, *_AFTER])}
+        assert [each.name for each in self.travellers if each.resets] == []
+        manners = sum((one.manners for one in self.travellers), Counter[str]())
+        assert manners.keys() <= _MANNERS
+        return manners
+
+    async def leave(self, worker: Worker, word: str) -> None:
+        """Restart a process: it waits for what it drives, and then ends in time and in order."""
+        worker.process.signal()
+        await draining(worker.address)
+        self._go[word].set()
+        await gone(worker.process, asyncio.get_running_loop().time(), self._leaves_within_s)
 
 
-async def leave(worker: Worker, go: asyncio.Event) -> None:
-    """Restart a process: it waits for what it drives, and then ends in time and in order."""
-    worker.process.signal()
-    await draining(worker.address)
-    go.set()
-    await gone(worker.process, asyncio.get_running_loop().time())
+async def replace(both: Pair, tour: Tour, some: int, crowd: int) -> None:
+    """Replace both processes, each driving so many, one after the other under so many who watch."""
+    one, other = both.one, both.other
+    generations = await both.start(one, some, model="openai/m", prompt="first")
+    generations += await both.start(other, some, model="openai/m", prompt="second")
+    await tour.join(both, generations, crowd // 2, (one, other), (other,))
+    await tour.leave(one, "first")
+    async with running(**both.env) as started:
+        new = Worker(*started)
+        both.processes.append(new.process)
+        generations = await both.start(new, some, model="openai/m", prompt="third")
+        await tour.join(both, generations, crowd - crowd // 2, (other, new), (new,))
+        await tour.leave(other, "second")
+        await tour.leave(new, "third")
 
 
 async def test_one_after_the_other(amount: Amount) -> None:
@@ -110,27 +135,24 @@ async def test_one_after_the_other(amount: Amount) -> None:
     allow_descriptors(8 * size)
     tour = Tour()
     async with Upstream(tour.reply) as upstream, pair(OPENAI_BASE_URL=upstream.url) as both:
-        one, other = both.one, both.other
-        generations = await both.start(one, some, model="openai/m", prompt="first")
-        generations += await both.start(other, some, model="openai/m", prompt="second")
-        await tour.join(both, generations, size // 2, (one, other), (other,))
-        await leave(one, tour.go["first"])
-        async with running(**both.env) as started:
-            new = Worker(*started)
-            both.processes.append(new.process)
-            generations = await both.start(new, some, model="openai/m", prompt="third")
-            await tour.join(both, generations, size - size // 2, (other, new), (new,))
-            await leave(other, tour.go["second"])
-            await leave(new, tour.go["third"])
+        await replace(both, tour, some, size)
         manners = await tour.over()
         byes = [
             control["retry_ms"] for each in tour.travellers for control in each.controls if control["type"] == "bye"
         ]
         print(f"{size} observers of {3 * some} generations: {dict(manners)}, {len(byes)} goodbyes")
-        assert manners.keys() <= _MANNERS
         assert max(byes) - min(byes) >= _SPREAD_MS
-        assert {each.text for each in tour.travellers} == {"".join([*_BEFORE, *_AFTER])}
-        assert [each.name for each in tour.travellers if each.resets] == []
         assert {each.connections for each in tour.travellers} == {1, 2}
+        await both.judge()
+        assert both.judged.outcomes == Counter(completed=3 * some)
+
+
+async def test_answers_that_take_minutes(amount: Amount) -> None:
+    """Answers that are slow, and not held back, go on in a process that has been told to leave until they are over."""
+    takes_s, some = amount(4, 180), amount(2, 20)
+    tour = Tour(takes_s)
+    async with Upstream(tour.reply) as upstream, pair(OPENAI_BASE_URL=upstream.url) as both:
+        await replace(both, tour, some, 10 * some)
+        print(f"{3 * some} generations of {takes_s} s: {dict(await tour.over())}")
         await both.judge()
         assert both.judged.outcomes == Counter(completed=3 * some)

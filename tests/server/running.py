@@ -50,9 +50,9 @@ class Process:
             else:
                 return address
 
-    async def ended(self) -> int:
+    async def ended(self, within_s: float = _ENDS_S) -> int:
         """Wait for its end; the exit code."""
-        async with asyncio.timeout(_ENDS_S):
+        async with asyncio.timeout(within_s):
             await self._reading
             return await self._process.wait()
 
