@@ -8,6 +8,7 @@ import msgspec
 from ..events import Extra
 from .lenient import passed_on
 from .responses_items import MessagePart, ReasoningItem
+from .responses_own import OWN_CALLS
 from .responses_tools import KINDS, OUTPUTS, Call, result
 from .responses_wire import ITEMS_PASSED_ON, OutputItem, ResponseEvent, decode_item
 from .unknown import count
@@ -145,8 +146,11 @@ class Outputs:
         elif item.type == "reasoning":
             self.reasoning(output).whole(item, batch)
         elif item.type in KINDS:
-            self.call(output, item.type).end(item, batch)
+            call = self.call(output, item.type)
+            call.end(item, batch)
             self._note(output)
+            if item.type in OWN_CALLS and call.awaited:
+                batch.append(Extra(item.type, passed_on(given)))
         elif item.type in OUTPUTS:
             native = item.call_id or item.id or ""
             batch.append(result(self._ids.get(native, native), item))

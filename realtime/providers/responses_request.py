@@ -28,6 +28,7 @@ from ..prompt import (
 )
 from .call_order import check_calls
 from .responses_items import sealed
+from .responses_own import OwnCall, check_results, own_calls, own_result
 
 # What a tool of the provider's says only when it is asked to, by the type of the tool.
 _RESULTS = {
@@ -55,6 +56,7 @@ def check(prompt: Prompt, *, compatible: bool) -> None:
         raise RealtimeError("bad_request", "The Responses API has no stop sequences.", field="stop")
     if not compatible:
         check_calls(prompt, ids_once=False)
+    check_results(prompt, compatible=compatible)
 
 
 def request_body(prompt: Prompt, *, background: bool, include: bool) -> dict[str, Any]:
@@ -91,10 +93,14 @@ def _included(prompt: Prompt) -> list[str]:
 
 def _items(prompt: Prompt) -> Iterator[dict[str, Any]]:
     custom: set[str] = set()
+    own: dict[str, OwnCall] = {}
     for message in prompt.messages:
         if message.role == "assistant":
             custom |= {part.call for part in message.parts if isinstance(part, ToolCallPart) and _is_custom(part)}
-            yield from _answer(message)
+            own |= own_calls(message)
+            yield from _answer(message, own)
+        elif message.call in own:
+            yield own_result(own[message.call], message)
         elif message.role == "tool":
             kind = "custom_tool_call_output" if message.call in custom else "function_call_output"
             yield {"type": kind, "call_id": message.call, "output": _content(message)}
@@ -102,7 +108,7 @@ def _items(prompt: Prompt) -> Iterator[dict[str, Any]]:
             yield {"role": message.role, "content": _content(message)}
 
 
-def _answer(message: Message) -> Iterator[dict[str, Any]]:
+def _answer(message: Message, own: Mapping[str, OwnCall]) -> Iterator[dict[str, Any]]:
     """The items of an earlier answer.
 
     The API refuses reasoning without the item it led to, so it goes where that goes.
@@ -115,13 +121,15 @@ def _answer(message: Message) -> Iterator[dict[str, Any]]:
                 reasoning.append({"type": "reasoning", "id": seal[0], "summary": summary, "encrypted_content": seal[1]})
         elif isinstance(part, ToolCallPart) and part.provider_run:
             reasoning = []
-        elif (item := _said(part)) is not None:
+        elif (item := _said(part, own)) is not None:
             yield from (*reasoning, item)
             reasoning = []
 
 
-def _said(part: Part) -> dict[str, Any] | None:
+def _said(part: Part, own: Mapping[str, OwnCall]) -> dict[str, Any] | None:
     match part:
+        case ToolCallPart(call=call) if call in own:
+            return dict(own[call].item)
         case TextPart() | RefusalPart():
             return {"role": "assistant", "content": part.text} if part.text else None
         case ToolCallPart() if _is_custom(part):

@@ -337,11 +337,21 @@ def test_an_image_that_code_has_drawn_is_a_file() -> None:
 def test_tools_that_somebody_runs(item: dict[str, Any], name: str, provider_run: bool) -> None:
     """A call says who is to run it, and one that the caller is to run is a reason for the end."""
     item = item | {"call_id": "c_1"}
-    (part,) = contents([wire.done(0, item)])
+    part, *_ = contents([wire.done(0, item)])
     assert (part["call"], part["name"], part.get("provider_run", False)) == ("c_1", name, provider_run)
     asked = next(item[field] for field in ("action", "actions", "operation", "arguments", "code") if field in item)
     assert asked in (json.loads(part["arguments"]), *json.loads(part["arguments"]).values())
     assert ended([wire.done(0, item), wire.end()]) == Ended("stop" if provider_run else "tool_calls", "completed")
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_call_of_openais_own_is_passed_on_whole_too(announced: bool) -> None:
+    """Once, behind the call, when it is done: its answer may need more of it than has a place in a call."""
+    item = hosted("computer_call", call_id="c_1", action={"type": "wait"}, pending_safety_checks=[{"id": "sc_1"}])
+    first = [wire.added(0, item | {"status": "in_progress"})] if announced else []
+    part, extra = contents([*first, wire.done(0, item), wire.end(output=[item])])
+    assert (part["type"], part["call"]) == ("tool_call", "c_1")
+    assert extra == {"type": "extra", "kind": "computer_call", "value": item}
 
 
 def test_a_result_that_is_an_item_of_its_own() -> None:
