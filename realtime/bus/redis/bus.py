@@ -23,8 +23,9 @@ from realtime.events import StoppedBy
 from realtime.log import EventLog, Meta, started
 from realtime.tasks import TaskRegistry
 
+from .answers import refused
 from .batches import encode_batch, encode_meta
-from .connections import Connections, refused
+from .connections import Connections
 from .flusher import LIFE_S
 from .flushers import Flushers
 from .index import Claimed, Index

@@ -8,8 +8,9 @@ follow it, by two connections of a pool. So a node has connections like any Redi
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -18,6 +19,7 @@ from redis.exceptions import AskError, MovedError, RedisError
 from realtime.errors import RealtimeError
 
 from .nodes import CALL_S, Node, Place, hosts_of, node_of
+from .trips import Trips
 
 _logger = logging.getLogger("realtime")
 
@@ -49,8 +51,13 @@ class Cluster:
         self.node(self._seeds[0])
         self._slots: list[Place | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._moved: list[Callable[[], None]] = []
+        self._trips = Trips(self)
         self._suspected = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="redis cluster")
+
+    async def ask(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """See `Nodes`."""
+        return await self._trips.ask(commands)
 
     def place(self, key: str) -> Place | None:
         """See `Nodes`."""
@@ -65,7 +72,7 @@ class Cluster:
         return node
 
     def redirected(self, error: AskError, asked: Place) -> Place:
-        """See `Nodes`; what has moved for good is remembered, and what is only on its way is not."""
+        """See `Holders`; what has moved for good is remembered, and what is only on its way is not."""
         place = Place(error.host or asked.host, error.port)
         if isinstance(error, MovedError):
             self._slots[error.slot_id] = place

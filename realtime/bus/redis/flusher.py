@@ -14,8 +14,9 @@ from typing import Any
 from realtime.bus.retention import Retention
 from realtime.errors import RealtimeError
 
+from .answers import PASSING, refused
 from .batches import encode_meta
-from .connections import PASSING, Call, Connections, refused
+from .connections import Call, Connections
 from .keys import LogKeys, log_keys
 from .lease import LEASE_S
 from .messages import stopped_by

@@ -8,7 +8,8 @@ from realtime.bus.base import Claim
 from realtime.bus.retention import Retention
 from realtime.log import Meta
 
-from .connections import Connections, refused
+from .answers import refused
+from .connections import Connections
 from .keys import TenantKeys, tenant_keys
 from .scripts import CLAIM
 

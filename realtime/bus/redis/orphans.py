@@ -9,7 +9,8 @@ from realtime.events import StoppedBy
 from realtime.log import started
 from realtime.tasks import TaskRegistry
 
-from .connections import Connections, refused
+from .answers import refused
+from .connections import Connections
 from .flusher import LIFE_S
 from .flushers import Flushers
 from .keys import log_keys, of_member

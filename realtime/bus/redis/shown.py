@@ -8,8 +8,9 @@ from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
 from realtime.log import EventLog, Meta
 
+from .answers import refused
 from .batches import Written, decode_meta, decode_written
-from .connections import Connections, refused
+from .connections import Connections
 from .keys import log_keys
 from .nodes import CALL_S
 from .writer import RedisWriter, epoch_of

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from realtime.errors import RealtimeError
 
-from .connections import Connections, refused
+from .answers import refused
+from .connections import Connections
 from .keys import LANES, leases
 from .lease import RENEW_S
 from .scripts import OVERDUE

@@ -9,7 +9,8 @@ from typing import Protocol
 from realtime.errors import RealtimeError
 from realtime.log import EventLog
 
-from .connections import Call, Connections, refused
+from .answers import refused
+from .connections import Call, Connections
 from .keys import log_keys
 from .lease import LEASE_S
 from .scripts import PRESENT
