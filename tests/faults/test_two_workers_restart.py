@@ -35,7 +35,8 @@ _BEFORE, _AFTER = [f"{n} before, " for n in range(10)], [f"{n} after, " for n in
 class Traveller(Witness):
     """A witness that goes from one process to the next as it is sent away, at once and not when it was asked to."""
 
-    patience_s = 200.0
+    # A socket stays when its answer is over, until its process leaves.
+    patience_s = 500.0
 
     def __init__(self, generation: str, name: str, rows: list[Row], wire: WireName, homes: Sequence[Address]) -> None:
         super().__init__(generation, name, rows, _connected(homes[0], wire))
