@@ -246,7 +246,7 @@ class SessionManager:
             raise RealtimeError("not_finished", "Stop it first, or wait for its end.", generation=generation)
 
     async def page(self, principal: Principal, before: str | None, limit: int) -> Page:
-        """Logs the principal may see, newest first."""
+        """Logs the principal may see, newest first, to see how each stands: `find` has those that are to be read."""
         principal.require("observe")
         if principal.only is not None:
             log = await self._bus.find(principal.tenant, principal.only)
@@ -254,19 +254,21 @@ class SessionManager:
         return await self._bus.page(principal.tenant, principal.subject, before, limit)
 
     async def conversation(self, principal: Principal, name: str, scope: Scope = "observe") -> Sequence[EventLog]:
-        """The principal's kept logs of one conversation, oldest first."""
+        """The principal's kept logs of one conversation, oldest first, to see how each stands; `find` as for `page`."""
         principal.require(scope)
         logs = await self._bus.conversation(principal.tenant, principal.subject, name)
         return [log for log in logs if principal.sees(log.meta)]
 
     async def wait_created(self, principal: Principal, name: str, known: str | None) -> None:
         """Return when the newest log of a conversation that the principal sees is another than `known`."""
+        principal.require("observe")
         while True:
-            logs = await self.conversation(principal, name)
-            if logs and logs[-1].meta.generation != known:
+            logs = await self._bus.conversation(principal.tenant, principal.subject, name)
+            seen = [log.meta.generation for log in logs if principal.sees(log.meta)]
+            if seen and seen[-1] != known:
                 return
-            newest = await self._bus.conversation(principal.tenant, principal.subject, name)
-            latest = newest[-1].meta.generation if newest else None
+            # Of the same look: one that is created between two would be waited for in vain.
+            latest = logs[-1].meta.generation if logs else None
             await self._bus.wait_created(principal.tenant, principal.subject, name, latest)
 
     async def models(self, principal: Principal) -> list[dict[str, str]]:

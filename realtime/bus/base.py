@@ -167,14 +167,20 @@ class Bus(Protocol):
         ...
 
     async def conversation(self, tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:
-        """The kept logs of a conversation that a subject (None: everyone of the tenant) may see, oldest first."""
+        """The kept logs of a conversation that a subject (None: everyone of the tenant) may see, oldest first.
+
+        Each says how it stands, and may hold no more than its end: `find` has those that are to be read.
+
+        Raises:
+            RealtimeError: `bus_unavailable` where the state of any of them cannot be known.
+        """
         ...
 
     async def page(self, tenant: str, subject: str | None, before: str | None, limit: int) -> Page:
-        """The kept logs a subject (None: everyone of the tenant) may see, newest first.
+        """The kept logs a subject (None: everyone of the tenant) may see, newest first; as `conversation` has them.
 
         Raises:
-            RealtimeError: `bad_request` when `before` is no longer kept.
+            RealtimeError: `bad_request` when `before` is no longer kept, `bus_unavailable`.
         """
         ...
 

@@ -1,9 +1,12 @@
 """`GET /v1/conversations/{conversation}/events`, as bare ASGI: observe the active one, wait for it, follow the next."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
+from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
+from realtime.hooks import Leaving
 from realtime.log import EventLog
 from realtime.principal import Principal
 from transports.asgi import Receive, Scope, Send, disconnected, respond
@@ -55,7 +58,7 @@ class _Request:
         """Answer with a stream; False when there is nothing to stream. Raises `ConnectionResetError` for one who left
         while waiting, and else what refuses it."""
         streaming = self._streaming
-        first = beginning(await self._logs(), self._cursor)
+        first = await self._begin(lambda logs: beginning(logs, self._cursor))
         if streaming.head_only:
             if first.log is not None or self._following:
                 await streaming.head(self._wire)
@@ -64,13 +67,29 @@ class _Request:
             return False
         with self._service.reserve() as slot:
             if first.log is None and self._wait_s and await self._created(first.latest, receive, slot):
-                first = beginning_after(first, await self._logs(), self._cursor)
+                earlier = first
+                first = await self._begin(lambda logs: beginning_after(earlier, logs, self._cursor))
             if first.log is None and not self._following:
                 return False
             if first.log is not None:
                 streaming.refuse_reset(first.log, first.cursor, self._wire)
             await streaming.respond(slot, self._stream(first))
         return True
+
+    async def _begin(self, settle: Callable[[list[EventLog]], Beginning]) -> Beginning:
+        """Where to begin, with the log itself."""
+        while (first := settle(await self._logs())).log is not None:
+            try:
+                return first._replace(log=await self._whole(first.log, first.cursor))
+            except RealtimeError as error:
+                if error.code != "not_found":
+                    raise
+                # It has gone since it was listed.
+        return first
+
+    async def _whole(self, log: EventLog, cursor: Cursor | None) -> EventLog:
+        """A log to be read, of one that was listed."""
+        return await self._service.sessions.find(self._principal, log.meta.generation, cursor=cursor)
 
     async def _logs(self) -> list[EventLog]:
         return list(await self._service.sessions.conversation(self._principal, self._name))
@@ -104,11 +123,15 @@ class _Request:
         log, cursor, _ = first
         if not self._following and log is not None:
             return self._streaming.open(self._wire, lambda stream: serve_log(stream, log, cursor))
+
+        async def serve_whole(stream: HttpStream, log: EventLog, cursor: Cursor | None) -> Leaving:
+            return await serve_log(stream, await self._whole(log, cursor), cursor)
+
         serve = partial(
             follow,
             codec=self._wire,
             first=first,
-            serve=serve_log,
+            serve=serve_whole,
             wait_created=self._wait_created,
             logs=self._logs,
             bye=self._service.bye,

@@ -32,7 +32,8 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     """A generation as `GET` shows it; `message` only where one generation is asked for by id.
 
     Attributes:
-        trimmed: Events at the beginning that a windowed log no longer keeps; `message` is without them.
+        trimmed: Events at the beginning that a windowed log no longer keeps; it goes with `message`, which is without
+            them.
         queue_position: In the line for a place at the provider, from 1, while it waits there.
     """
 
@@ -104,7 +105,8 @@ def resource(log: EventLog, base: str, *, whole: bool) -> Resource:
         usage=finished.usage if finished else None,
         timings=finished.timings if finished else None,
         message=assemble(entry.event for entry in log.since(0)) if whole else None,
-        trimmed=log.trimmed,
+        # A log that is only listed may hold no more than its end.
+        trimmed=log.trimmed if whole else 0,
         queue_position=_queue_position(log),
     )
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.http import Response, request, start, stop
+from tests.support.http import HttpExchange, Response, request, start, stop
 from tests.support.observer import Observer
 from tests.support.pair import Pair, paired
+from tests.support.parsers import NdjsonParser
 from tests.support.redis_server import RedisServer
 from tests.support.server import Address, RunningServer
 
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _ENDLESS: dict[str, Any] = {
     "model": "demo/default", "options": {"rate": 20, "tokens": 50_000}, "on_disconnect": "continue",
 }  # fmt: skip
+_SLOWER: dict[str, Any] = {"model": "demo/default", "options": {"rate": 200, "tokens": 20}}
 _QUICK: dict[str, Any] = {"model": "demo/default", "options": {"rate": 10_000, "tokens": 3}}
 
 
@@ -113,11 +115,33 @@ async def test_the_next_of_a_conversation_is_followed_elsewhere(pair: Pair) -> N
     assert (lines[0]["generation"], lines[-1]["type"]) == (first, "finished")
 
 
+async def test_a_conversation_that_went_on_elsewhere(pair: Pair) -> None:
+    """One who comes back with an old cursor has the rest of that generation, and all of those that came after it."""
+    made, first = [], ""
+    for _ in range(3):
+        made.append(await start(pair.one.address, conversation="old", **_SLOWER))
+        await pair.one.finished(made[-1])
+        first = first or (await pair.one.log(made[0])).cursor.partition("-")[0]
+    exchange = HttpExchange(pair.other.address)
+    await exchange.ask("GET", f"/v1/conversations/old/events?wire=ndjson&follow=1&after={first}-3")
+    parser, frames = NdjsonParser(), list[dict[str, Any]]()
+    async with asyncio.timeout(20):
+        async for data in exchange.body():
+            frames += [frame.value for frame in parser.feed(data)]
+            if [frame["type"] for frame in frames].count("finished") == 3:
+                break
+    await exchange.close()
+    positions = [frame for frame in frames if frame["type"] == "position"]
+    assert [(each["generation"], each["reset"]) for each in positions] == [(one, None) for one in made]
+    assert [frame["type"] for frame in frames].count("text") == 3 * 20 - 1
+    assert [frame["type"] for frame in frames].count("started") == 2
+
+
 async def test_lists_are_the_same(pair: Pair) -> None:
     """Both servers have the same pages, newest first, of what runs and of what has ended, and of a conversation."""
     made = []
     for server in (pair.one, pair.other) * 2:
-        made.append(await start(server.address, conversation="listed", **_QUICK))
+        made.append(await start(server.address, conversation="listed", **_SLOWER))
         await server.finished(made[-1])
     made.append(await start(pair.other.address, conversation="listed", **_ENDLESS))
     newest = made[::-1]
@@ -125,6 +149,10 @@ async def test_lists_are_the_same(pair: Pair) -> None:
         assert (await listed(server, "limit=3"))[0] == newest[:3]
         assert await listed(server, f"limit=1&before={newest[2]}") == ([newest[3]], newest[3])
         assert (await listed(server, "conversation=listed")) == (newest, None)
+        for query in ("limit=5", "conversation=listed"):
+            page = (await request(server.address, "GET", f"/v1/generations?{query}")).json()
+            # Nothing was trimmed of them, however little of them was read for a list.
+            assert not any("trimmed" in each for each in page["generations"])
     await stop(pair.one.address, made[-1])
 
 

@@ -2,8 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
+from realtime.log import EventLog
+from realtime.principal import ANONYMOUS
 from tests.support.http import HttpExchange, request, start, stop
 from tests.support.parsers import NdjsonParser
 from tests.support.server import RunningServer, serving
@@ -133,6 +138,25 @@ async def test_a_follower_that_comes_back_misses_none() -> None:
             assert (await follower.until("position"))["generation"] == generation
         await follower.until("finished")
         await follower.close()
+
+
+async def test_one_that_goes_while_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was listed and is gone a moment later is as if it had gone before, and no 404, after which no
+    `EventSource` would come again."""
+    async with serving() as server:
+        generation = await start(server.address, **QUICK)
+        await server.finished(generation)
+        epoch = (await server.log(generation)).epoch
+        look = server.sessions.conversation
+
+        async def stale(*asked: Any) -> Sequence[EventLog]:
+            found = await look(*asked)
+            for log in found:
+                await server.sessions.erase(ANONYMOUS, log.meta.generation)
+            return found
+
+        monkeypatch.setattr(server.sessions, "conversation", stale)
+        assert (await request(server.address, "GET", f"{EVENTS}&after={epoch}-1")).status == 204
 
 
 async def test_a_foreign_cursor_is_reset() -> None:

@@ -230,7 +230,20 @@ async def test_the_next_of_a_conversation_is_waited_for(bus: Bus) -> None:
     waiting = asyncio.ensure_future(bus.wait_created("t", None, "c", meta(1).generation))
     await asyncio.sleep(0)
     assert not waiting.done()
-    await created(bus, meta(2, name="c"))
+    await created(bus, meta(2, name="another"))
+    await created(bus, meta(3, name="c", subject="s"))
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_the_next_that_a_subject_may_see_is_waited_for(bus: Bus) -> None:
+    """Another's generation in the same conversation ends no wait."""
+    await created(bus, meta(1, name="c", subject="s"))
+    waiting = asyncio.ensure_future(bus.wait_created("t", "s", "c", meta(1).generation))
+    await created(bus, meta(2, name="c", subject="another"))
+    await bus.wait_created("t", "another", "c", None)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await created(bus, meta(3, name="c", subject="s"), Claim(exclusive=False))
     await asyncio.wait_for(waiting, 5)
 
 

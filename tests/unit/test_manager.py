@@ -1,7 +1,7 @@
 """Starting, finding, stopping: who may, what is refused, and that every ending is settled once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -12,6 +12,7 @@ from realtime.cursor import Cursor
 from realtime.errors import RealtimeError
 from realtime.events import Data, Finished, Summary, Text, Usage
 from realtime.hooks import GenerationEnded, GenerationStarted, Record, StopRequested
+from realtime.log import EventLog
 from realtime.manager import SessionManager
 from realtime.message import Message
 from realtime.policy import Deadlines, Policy
@@ -201,6 +202,24 @@ async def test_one_who_may_see_one_generation_waits_in_peace(fixture: Fixture) -
     done, _ = await asyncio.wait({waiting}, timeout=0.05)
     assert not done
     waiting.cancel()
+
+
+async def test_one_that_starts_while_it_is_looked_for_is_seen(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bus takes its time to look, and what starts meanwhile is not taken for one that is known."""
+    bus = fixture.sessions._bus
+    look, made = bus.conversation, list[str]()
+
+    async def slowly(tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:
+        found = list(await look(tenant, subject, name))
+        if not made:
+            made.append(await fixture.start(conversation="c"))
+        return found
+
+    monkeypatch.setattr(bus, "conversation", slowly)
+    await asyncio.wait_for(fixture.sessions.wait_created(ANONYMOUS, "c", None), 20)
+    assert made
 
 
 async def test_a_busy_conversation_rejects_replaces_or_allows(fixture: Fixture) -> None:

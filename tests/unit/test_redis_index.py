@@ -7,10 +7,12 @@ import pytest
 
 from realtime.bus.base import Claim
 from realtime.bus.redis import RedisBus
+from realtime.events import Text
 from realtime.log import EventLog, Meta
 
 from ..support.redis_server import RedisServer
-from .test_bus import meta, no_orphan, numbers
+from .logs import DONE
+from .test_bus import created, meta, no_orphan, numbers, visible
 
 _HOUR_MS = 3_600_000
 
@@ -62,6 +64,27 @@ async def test_one_that_is_gone_is_listed_no_more(bus: RedisBus) -> None:
     assert await bus._index.conversation("t", "c") == ["0" * 32]
     assert not await bus.conversation("t", None, "c")
     assert await bus._index.conversation("t", "c") == []
+
+
+async def test_a_conversation_is_listed_and_not_read(bus: RedisBus) -> None:
+    """Another process says of each log how it stands, and neither reads nor holds what was said in it."""
+    other = RedisBus(bus._url)
+    await other.open(no_orphan)
+    for number in (1, 2):
+        writer = await created(bus, meta(number, name="c"), Claim(exclusive=False))
+        for _ in range(5):
+            writer.append(Text("a"))
+            await visible(writer)
+        if number == 1:
+            assert await writer.seal(DONE) == "won"
+    ended, running = await other.conversation("t", None, "c")
+    assert (ended.finished, ended.head, running.finished, running.head) == (DONE, 8, None, 7)
+    assert len(ended.since(0)) == len(running.since(0)) == 1
+    assert not list(other._shelf)
+    whole = await other.find("t", ended.meta.generation)
+    assert whole is not None
+    assert len(whole.since(0)) == 8
+    await other.close()
 
 
 async def test_a_repeat_waits_for_the_log(bus: RedisBus) -> None:

@@ -195,7 +195,7 @@ class RedisBus:
 
     async def conversation(self, tenant: str, subject: str | None, name: str) -> Sequence[EventLog]:
         generations = await self._index.conversation(tenant, name)
-        logs = await asyncio.gather(*(self.find(tenant, one) for one in generations))
+        logs = await asyncio.gather(*(self._end(tenant, one) for one in generations))
         gone = [one for one, log in zip(generations, logs, strict=True) if log is None]
         await self._index.forget_old(tenant, subject, gone, name)
         return [log for log in logs if log is not None and (subject is None or log.meta.subject == subject)]
@@ -226,12 +226,19 @@ class RedisBus:
         async with self._talks.listening(tenant, name) as told:
             while True:
                 told.clear()
-                logs = await self.conversation(tenant, subject, name)
-                if logs and logs[-1].meta.generation != known:
+                if await self._newest(tenant, subject, name) not in (None, known):
                     return
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_AGAIN_S):
                         await told.wait()
+
+    async def _newest(self, tenant: str, subject: str | None, name: str) -> str | None:
+        """The newest kept generation of a conversation that a subject may see."""
+        for generation in reversed(await self._index.conversation(tenant, name)):
+            log = await self._end(tenant, generation)
+            if log is not None and subject in (None, log.meta.subject):
+                return generation
+        return None
 
     async def erase(self, tenant: str, generation: str) -> bool:
         log = await self._end(tenant, generation)
