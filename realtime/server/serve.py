@@ -1,5 +1,6 @@
 """`realtime serve`: from flags to a running process, or one sentence that says why not."""
 
+import asyncio
 import ipaddress
 import socket
 import sys
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
+from realtime.errors import RealtimeError
+
 from .listening import listen
 from .log_format import configure_logging
 from .settings import Settings
@@ -19,12 +22,15 @@ from .workers import Workers
 
 # Connections that wait to be accepted; uvicorn's own figure.
 _BACKLOG = 2048
+# What a process ends with that was given settings that will not do, and one that may well do later.
+_REFUSED, _AWAY = 2, 1
 
 _console = Console(stderr=True, highlight=False)
 
 
 def serve(flags: dict[str, Any]) -> None:
-    """Serve until a signal; a setting that will not do ends the process with a sentence and code 2."""
+    """Serve until a signal. A setting that will not do ends the process with a sentence and code 2; a Redis that is
+    not to be had, with one and code 1."""
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = Settings(**given)
@@ -56,6 +62,9 @@ def _work_together(settings: Settings, sock: socket.socket) -> int:
             stack.enter_context(shared_figures())
         except OSError as error:
             _fail(f"--workers above 1 needs a place for temporary files: {error.strerror}.")
+        # Said here it is said once; who is to replace one of them later tries until it is back. And not sooner: it
+        # imports what has to know of that place.
+        _reach_redis(settings)
         return Workers(settings.workers, lambda number: _work(settings, sock, greet=number == 0), forget).run()
 
 
@@ -69,9 +78,25 @@ def _work(settings: Settings, sock: socket.socket, *, greet: bool) -> None:
         application = Application(settings)
     except ValueError as error:
         _fail(f"providers_file: {settings.providers_file}: {error}")
+    _reach_redis(settings)
     if greet:
         _greet(application.sources, sock.getsockname()[:2])
     create_server(application).run(sockets=[sock])
+
+
+def _reach_redis(settings: Settings) -> None:
+    """Return when it answers, where there is to be one."""
+    if settings.redis_url is None:
+        return
+    # See `Application`.
+    from realtime.bus.redis import reach  # noqa: PLC0415
+
+    try:
+        asyncio.run(reach(settings.redis_url.get_secret_value()))
+    except ValueError:
+        _fail("REALTIME_REDIS_URL: A port or an option is wrong, or a password in it is not percent-encoded.")
+    except RealtimeError as error:
+        _fail(f"REALTIME_REDIS_URL: {error.error.message}", _AWAY)
 
 
 def _refuse_unsafe(settings: Settings, key: str | None) -> None:
@@ -98,9 +123,9 @@ def _greet(sources: Mapping[str, str], address: tuple[str, int]) -> None:
     _say(f"  listening on [bold]http://{escape(host)}:{address[1]}[/bold]  (API reference at /docs)")
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(sentence: str, code: int = _REFUSED) -> NoReturn:
     _say(f"[red]error:[/red] {escape(sentence)}")
-    sys.exit(2)
+    sys.exit(code)
 
 
 def _say(line: str) -> None:

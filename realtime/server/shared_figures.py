@@ -2,7 +2,7 @@
 adds them up. A scrape reaches one of them, and nobody can say which.
 
 prometheus_client does that where a variable names the folder as it is imported; so whoever looks after the processes
-names it before they are, and imports nothing of it until one has ended.
+names it before they are, and imports nothing of it until then.
 """
 
 import os

@@ -178,16 +178,56 @@ async def test_they_end_with_their_parent(tmp_path: Path) -> None:
 async def test_a_setting_that_will_not_do_ends_all(tmp_path: Path) -> None:
     """It is said, and nobody is started again to say it again."""
     (tmp_path / "providers.toml").write_text("[providers.demo]\nkind = 'nonsense'\n")
-    flags = (*_TWO, "--port", "0", "--providers-file", str(tmp_path / "providers.toml"))
+    async with RedisServer() as redis:
+        code, said = await refused(*_TWO, "--providers-file", str(tmp_path / "providers.toml"), url=redis.url)
+    assert code == 2
+    assert "providers_file" in said
+    assert "next in" not in said
+
+
+@pytest.mark.parametrize("flags", [(), _TWO])
+async def test_a_redis_that_is_away_at_the_start_ends_all(flags: tuple[str, ...]) -> None:
+    """It is said once and in a line, without the password; nobody is started, or started again."""
+    code, said = await refused(*flags, url="redis://realtime:s3cret@127.0.0.1:1/0")
+    assert code == 1
+    assert said == "error: REALTIME_REDIS_URL: 127.0.0.1:1: the connection is refused.\n"
+
+
+@pytest.mark.parametrize("url", ["redis://:s3#cret@127.0.0.1", "redis://127.0.0.1:1/0?s3cret=1"])
+async def test_an_address_that_cannot_be_read_is_refused(url: str) -> None:
+    """As a setting is, and nothing of it is repeated."""
+    code, said = await refused(url=url)
+    assert code == 2
+    assert said.startswith("error: REALTIME_REDIS_URL: A port or an option is wrong")
+    assert said.count("\n") == 1
+    assert "s3" not in said
+
+
+async def refused(*flags: str, url: str) -> tuple[int | None, str]:
+    """The code and the words of a server that ends as it is started."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "realtime", "serve", *flags),
-        env={**os.environ, "REALTIME_REDIS_URL": "redis://127.0.0.1:1/0"},
+        *(sys.executable, "-m", "realtime", "serve", "--port", "0", *flags),
+        env={**os.environ, "REALTIME_REDIS_URL": url},
         stderr=asyncio.subprocess.PIPE,
     )
     _, said = await asyncio.wait_for(process.communicate(), _SOON_S)
-    assert process.returncode == 2
-    assert b"providers_file" in said
-    assert b"next in" not in said
+    return process.returncode, said.decode()
+
+
+async def test_one_that_is_to_be_replaced_waits_for_redis() -> None:
+    """Where it is away only then the others are not ended, and when it is back there are as many as before."""
+    async with RedisServer() as redis, running(*_TWO, REALTIME_REDIS_URL=redis.url) as (process, _):
+        parent = psutil.Process(process.pid)
+        pids = [one.pid for one in parent.children()]
+        await until(lambda: process.log.count("Application startup complete") == len(pids))
+        await redis.kill()
+        os.kill(pids[0], signal.SIGKILL)
+        await until(lambda: "ended with 1, next in" in process.log)
+        assert f"error: REALTIME_REDIS_URL: 127.0.0.1:{redis.port}: the connection is refused.\n" in process.log
+        assert "Traceback" not in process.log
+        await redis.start()
+        await until(lambda: process.log.count("Application startup complete") == len(pids) + 1)
+        assert pids[1] in [one.pid for one in parent.children()]
 
 
 async def test_a_signal_that_is_sent_to_all_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

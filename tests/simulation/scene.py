@@ -12,7 +12,7 @@ from functools import partial
 from unittest.mock import patch
 
 from realtime.bus.base import Writer
-from realtime.bus.redis import RedisBus, connections, keys, nodes, sweep
+from realtime.bus.redis import RedisBus, connections, keys, nodes, one, sweep
 from realtime.bus.redis.writer import RedisWriter
 from realtime.errors import RealtimeError
 
@@ -300,7 +300,7 @@ def playing(plan: Plan, edits: Mapping[str, str]) -> Iterator[Scene]:
             (keys, "LANES", _LANES),
             (sweep, "LANES", _LANES),
             (connections, "LANES", _LANES),
-            (nodes, "node_of", scene.node),
+            (one, "node_of", scene.node),
             (nodes, "Lines", Lines),
             # A set of writers is gone through in the order of their addresses.
             (RedisWriter, "__hash__", lambda writer: hash(writer.fence)),

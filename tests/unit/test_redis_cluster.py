@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from realtime.bus.base import Writer
-from realtime.bus.redis import RedisBus
+from realtime.bus.redis import RedisBus, reach
 from realtime.bus.redis.keys import log_keys
 from realtime.bus.redis.nodes import CALL_S
 from realtime.errors import RealtimeError
@@ -272,6 +272,7 @@ async def test_a_process_that_begins_while_a_node_is_away(cluster: RedisCluster)
     async with two_buses(cluster.url) as (one, _):
         writers = await on_each_node(cluster, one)
         await cluster.nodes[2].kill()
+        await reach(cluster.url)
         late = RedisBus(cluster.url)
         await late.open(no_orphan)
         log = await found_by(late, writers[0])

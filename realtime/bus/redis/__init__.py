@@ -1,5 +1,6 @@
 """The bus over Redis."""
 
 from .bus import RedisBus
+from .reaching import reach
 
-__all__ = ["RedisBus"]
+__all__ = ["RedisBus", "reach"]

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError, RedisError
@@ -25,6 +25,7 @@ _logger = logging.getLogger("realtime")
 
 # Between two looks at who has what, and the least between two: where it is suspected to have changed, or nobody says.
 _LOOK_S, _LOOK_AGAIN_S, _PAUSE_S = 5.0, 0.25, 1.0
+_PORT = 6379
 
 
 class Cluster:
@@ -41,11 +42,8 @@ class Cluster:
     sharded = True
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._seeds = hosts_of(parts, 6379)
-        user, at, _ = parts.netloc.rpartition("@")
-        self._before = f"{parts.scheme.removesuffix('+cluster')}://{user}{at}"
-        self._after = f"{parts.path}?{parts.query}"
+        self._parts = urlsplit(url)
+        self._seeds = hosts_of(self._parts, _PORT)
         self._nodes: dict[Place, Node] = {}
         # What is no url is refused at once.
         self.node(self._seeds[0])
@@ -67,8 +65,7 @@ class Cluster:
         """See `Nodes`."""
         node = self._nodes.get(place)
         if node is None:
-            host = f"[{place.host}]" if ":" in place.host else place.host
-            node = self._nodes[place] = node_of(f"{self._before}{host}:{place.port}{self._after}")
+            node = self._nodes[place] = _node(self._parts, place)
         return node
 
     def redirected(self, error: AskError, asked: Place) -> Place:
@@ -154,3 +151,16 @@ class Cluster:
         for place in gone:
             with suppress(RedisError, OSError):
                 await self._nodes.pop(place).close()
+
+
+def nodes_of(parts: SplitResult) -> list[Node]:
+    """Those that a url names; see `Cluster`."""
+    return [_node(parts, place) for place in hosts_of(parts, _PORT)]
+
+
+def _node(parts: SplitResult, place: Place) -> Node:
+    """Any node of a cluster, as its url says that nodes are talked to."""
+    user, at, _ = parts.netloc.rpartition("@")
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    way = parts.scheme.removesuffix("+cluster")
+    return node_of(f"{way}://{user}{at}{host}:{place.port}{parts.path}?{parts.query}")
