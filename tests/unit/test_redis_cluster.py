@@ -34,13 +34,6 @@ async def cluster() -> AsyncIterator[RedisCluster]:
         yield made
 
 
-@pytest.fixture
-def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only messages tell: nothing is compared, renewed or listened to anew for as long as a test lasts."""
-    for name in ("watch.WATCH_S", "watch._DEAF_S", "lease.RENEW_S", "ears.ECHO_S"):
-        monkeypatch.setattr(f"realtime.bus.redis.{name}", 600.0)
-
-
 def texts(log: EventLog) -> list[str]:
     """What was said."""
     return [entry.event.text for entry in log.since(0) if isinstance(entry.event, Text)]

@@ -299,7 +299,7 @@ async def test_a_take_over_that_is_forgotten_while_the_first_writer_lives() -> N
     """Whoever took it over writes nothing into what the other goes on with, and its observers come again for that."""
     async with forgetful() as (bus, redis):
         writer = await spoken(bus, meta(1), 2)
-        other, orphans, reader = RedisBus(bus._url), asyncio.Queue[Writer](), _Reader()
+        other, orphans, reader = RedisBus(bus._url), asyncio.Queue[Writer](), Reader()
         await other.open(orphans.put)
         await other._sweep.close()
         await redis.remember()
@@ -366,7 +366,7 @@ async def test_one_who_comes_while_a_log_is_taken_over() -> None:
         await other.close()
 
 
-class _Reader:
+class Reader:
     """One who is asked to leave."""
 
     def __init__(self) -> None:
@@ -378,9 +378,9 @@ class _Reader:
 
 
 @asynccontextmanager
-async def _reading(bus: RedisBus, what: Meta) -> AsyncIterator[tuple[RedisBus, EventLog, _Reader]]:
+async def _reading(bus: RedisBus, what: Meta) -> AsyncIterator[tuple[RedisBus, EventLog, Reader]]:
     """Another process that shows a log to somebody."""
-    other, reader = RedisBus(bus._url), _Reader()
+    other, reader = RedisBus(bus._url), Reader()
     await other.open(no_orphan)
     # It is not to end what this test leaves without a writer.
     await other._sweep.close()

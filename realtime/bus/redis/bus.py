@@ -80,10 +80,10 @@ class RedisBus:
 
     async def open(self, orphaned: Orphaned) -> None:
         connections = self._connections = Connections(self._url, self._metrics)
-        self._flushers = Flushers(connections, self._retention, self._report)
         self._index = Index(connections, self._retention)
         self._lanes = Lanes(connections, self.worker, self._hear, self._missed)
         self._shelf = Shelf(connections, self._lanes, self.worker, self._tasks)
+        self._flushers = Flushers(connections, self._retention, self._report, self._shelf.part)
         self._talks = Talks(connections, self._lanes, self._tasks)
         self._watch = Watch(connections, self.worker, self._shelf, lambda: self._lanes.listening)
         orphans = Orphans(connections, self._shelf, self._flushers, orphaned)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -41,13 +42,18 @@ _MOST_ENDED = 1000
 
 
 class RedisFlusher:
-    """See the module; runs from construction to `close`."""
+    """See the module; runs from construction to `close`.
 
-    def __init__(self, connections: Connections, retention: Retention) -> None:
+    Args:
+        lost: Called with a writer as soon as another turns out to have its log.
+    """
+
+    def __init__(self, connections: Connections, retention: Retention, lost: Callable[[RedisWriter], None]) -> None:
         self.reachable = True
         self._connections = connections
         self._metrics = connections.metrics
         self.retention = retention
+        self._lost = lost
         # In the order of their creation.
         self._writers: dict[RedisWriter, None] = {}
         self._dirty: set[RedisWriter] = set()
@@ -139,6 +145,8 @@ class RedisFlusher:
                     self._acknowledge(writer, piece, answer, now)
                 else:
                     await self._settle(writer, piece, answer, now)
+                if writer.lost is not None:
+                    self._lost(writer)
         except RealtimeError:
             # What was done before is found to be there already.
             self._dirty.update(writer for writer, _ in pieces)

@@ -11,6 +11,7 @@ from .connections import Connections
 from .flusher import RedisFlusher
 from .keys import lane_of, leases
 from .nodes import Place
+from .writer import RedisWriter
 
 _REPORT_S = 0.25
 
@@ -20,12 +21,20 @@ class Flushers:
 
     Args:
         report: Called a few times a second.
+        lost: See `RedisFlusher`.
     """
 
-    def __init__(self, connections: Connections, retention: Retention, report: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        retention: Retention,
+        report: Callable[[], None],
+        lost: Callable[[RedisWriter], None],
+    ) -> None:
         self.retention = retention
         self._connections = connections
         self._report = report
+        self._lost = lost
         self._flushers: dict[Place | None, RedisFlusher] = {}
         self._closed = False
         self._tasks = TaskRegistry()
@@ -62,7 +71,7 @@ class Flushers:
     def _at(self, place: Place | None) -> RedisFlusher:
         flusher = self._flushers.get(place)
         if flusher is None:
-            flusher = self._flushers[place] = RedisFlusher(self._connections, self.retention)
+            flusher = self._flushers[place] = RedisFlusher(self._connections, self.retention, self._lost)
         return flusher
 
     async def _run(self) -> None:

@@ -16,7 +16,7 @@ from .connections import Connections
 from .keys import lane_of
 from .lanes import Lanes
 from .messages import Seen, Stop, Told, seen
-from .shown import Shown, fill, is_kept, load, reach
+from .shown import Shown, agree, fill, is_kept, load, reach
 from .watch import presence
 from .writer import RedisWriter
 
@@ -169,7 +169,7 @@ class Shelf:
             case Seen(_, worker, reader):
                 if worker != self._worker and shown.writer is not None:
                     shown.writer.note_elsewhere(observed=reader == "observer")
-            case Told() if not shown.driven:
+            case Told() if not shown.driven and not shown.parted:
                 written, top = message.read()
                 if written is not None:
                     shown.take(written)
@@ -183,11 +183,18 @@ class Shelf:
         elif shown.log.finished is None:
             shown.log.stopping = True
 
+    def part(self, writer: RedisWriter) -> None:
+        """Another has its log now: whoever reads that here is told by the other from now on."""
+        shown = self._told.get(writer.log.meta.generation)
+        if shown is not None and shown.writer is writer and shown.log.finished is None:
+            shown.parted = True
+            self.settle(shown)
+
     def settle(self, shown: Shown) -> None:
         """Do what its state asks for."""
         if shown.gone:
             self.let_go(shown)
-        elif shown.behind and (shown.filling is None or shown.filling.done()):
+        elif (shown.behind or shown.parted) and (shown.filling is None or shown.filling.done()):
             # Once, for however many messages say so.
             shown.filling = self._tasks.spawn(self._catch_up(shown), f"fill {shown.log.meta.generation}")
         elif shown.log.finished is not None:
@@ -195,12 +202,27 @@ class Shelf:
 
     async def _catch_up(self, shown: Shown) -> None:
         try:
+            if shown.parted:
+                await self._follow(shown)
             await fill(self._connections, shown)
         except RealtimeError as error:
             _logger.warning("redis: %s is behind, %s", shown.log.meta.generation, error.code)
             return
         if not shown.behind:
             self.settle(shown)
+
+    async def _follow(self, shown: Shown) -> None:
+        """Listen to who has a log now that was written here. What that one says from then on is taken, and what it has
+        said before can be read."""
+        lane, heard = lane_of(shown.log.meta.generation), shown.hears
+        await self._lanes.join(lane, events=True)
+        try:
+            await agree(self._connections, shown)
+            # It may have been let go of meanwhile.
+            shown.hears, shown.parted = shown.joined, False
+        finally:
+            # Either as it was joined before, or, where it was heard already or is not to be, as it was just now.
+            await self._lanes.leave(lane, events=heard or not shown.hears)
 
     async def look_again(self) -> None:
         """Messages may have been missed: compare all that goes on."""

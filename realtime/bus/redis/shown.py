@@ -26,18 +26,31 @@ class Shown:
         log: What observers read.
         writer: Of this process, where it is the one that writes it, or was.
         joined: The lane is listened to for it.
-        hears: Its events are listened to as well; not where this process has written it from its beginning.
+        hears: Its events are listened to as well; not where this process has written it since its beginning.
+        parted: Another has it that was written here, and what was shown was not compared since with what that one has:
+            nothing that is told of it is taken before.
         filling: The read that is under way; whoever else wants one has it.
         missing_since: Loop time since when Redis has not had it; None while it has.
         gone: The log is not kept any more, or what was shown of it is not what it is.
     """
 
-    __slots__ = ("_touched", "_wanted", "filling", "gone", "hears", "joined", "log", "missing_since", "writer")
+    __slots__ = (
+        "_touched",
+        "_wanted",
+        "filling",
+        "gone",
+        "hears",
+        "joined",
+        "log",
+        "missing_since",
+        "parted",
+        "writer",
+    )
 
     def __init__(self, log: EventLog) -> None:
         self.log = log
         self.writer: RedisWriter | None = None
-        self.joined = self.hears = self.gone = False
+        self.joined = self.hears = self.parted = self.gone = False
         self.filling: asyncio.Task[None] | None = None
         self.missing_since: float | None = None
         self._wanted = 0
@@ -181,16 +194,32 @@ async def fill(connections: Connections, shown: Shown) -> None:
             return
 
 
+async def agree(connections: Connections, shown: Shown) -> int:
+    """See whether what was shown is the beginning of what Redis has.
+
+    Returns:
+        How far it is there; 0 where it is not.
+
+    Raises:
+        RealtimeError: `bus_unavailable`.
+    """
+    meta = shown.log.meta
+    (kept,) = await connections.all([("HMGET", log_keys(meta.tenant, meta.generation).meta, "top", "branches")])
+    if (fault := refused(kept)) is not None:
+        raise fault
+    if kept[0] is None:
+        return 0
+    if not shown.driven:
+        shown.compare(kept[1].decode())
+    return int(kept[0])
+
+
 async def reach(connections: Connections, shown: Shown, cursor: Cursor) -> None:
     """Have what somebody was shown elsewhere, unless it was lost; raises as `load`."""
     log = shown.log
-    (kept,) = await connections.all([("HMGET", log_keys(log.meta.tenant, log.meta.generation).meta, "top", "branches")])
-    if (fault := refused(kept)) is not None:
-        raise fault
-    if kept[0] is None or int(kept[0]) < cursor.seq:
+    if await agree(connections, shown) < cursor.seq:
         return
     if not shown.driven:
-        shown.compare(kept[1].decode())
         await fill(connections, shown)
         return
     # Redis has told it, and the answer to whoever writes it here is on its way.
