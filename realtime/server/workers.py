@@ -1,17 +1,17 @@
 """Several processes that accept on one socket: started, kept, told what the first is told, and waited for.
 
-They are forked before anything is imported that has threads or connections. Whoever dies is replaced; one that dies as
+They are forked while there are no threads and no connections. Whoever dies is replaced; one that dies as
 soon as it is started is replaced ever more slowly, so that a mistake in a setting is no storm of processes.
 
 Signals are waited for, one after the other, and handled by nobody: between a fork and the note of it, or in the child
 before it is one, a handler would leave somebody untold.
 """
 
-import ctypes
 import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -22,7 +22,6 @@ _WELL_S = 5.0
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 # What a process ends with that was given a setting that will not do.
 _REFUSED = 2
-_PR_SET_PDEATHSIG = 1
 
 _TOLD = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _AWAITED = _TOLD | {signal.SIGCHLD, signal.SIGALRM}
@@ -61,6 +60,8 @@ class Workers:
         self._work = work
         self._ended = ended
         self._places = [_Place(number) for number in range(count)]
+        # Nothing is ever written to it: it ends when whoever holds its other end does, however that comes.
+        self._parent, self._held = os.pipe()
         self._ending = False
         self._code = 0
 
@@ -129,7 +130,6 @@ class Workers:
         signal.setitimer(signal.ITIMER_REAL, max(min(waits_s), 0.001) if waits_s else 0)
 
     def _start(self, place: _Place) -> None:
-        parent = os.getpid()
         pid = os.fork()
         if pid:
             place.pid, place.since = pid, time.monotonic()
@@ -139,8 +139,10 @@ class Workers:
             signal.signal(caught, signal.SIG_DFL)
         # It says to read a file again, which one that is about to read it, or has none, need not be told.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.close(self._held)
+        # Before signals may come: they are for the first thread, which is to be woken by them.
+        threading.Thread(target=_end_with, args=(self._parent,), name="parent", daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
-        _end_with(parent)
         try:
             self._work(place.number)
         except SystemExit as error:
@@ -161,11 +163,10 @@ def _exit_code(code: int) -> int:
 
 
 def _end_with(parent: int) -> None:
-    """Drain when whoever looks after this process is killed: nobody would tell it to any more. Where Linux is not, it
-    serves on."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        # Before that was said.
-        os.kill(os.getpid(), signal.SIGTERM)
+    """Drain when whoever looks after this process has died: nobody would tell it to any more.
+
+    Args:
+        parent: What ends with that.
+    """
+    os.read(parent, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -210,7 +210,11 @@ async def refused(*flags: str, url: str) -> tuple[int | None, str]:
         env={**os.environ, "REALTIME_REDIS_URL": url},
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await asyncio.wait_for(process.communicate(), _SOON_S)
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), _SOON_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
     return process.returncode, said.decode()
 
 
