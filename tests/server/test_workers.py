@@ -161,7 +161,7 @@ async def live(address: Address) -> float | None:
 
 
 async def test_they_end_with_their_parent(tmp_path: Path) -> None:
-    """Where whoever looks after them is killed, they end too, and in order; its temporary files stay."""
+    """Where whoever looks after them is killed, they end too, and in order; what it left the next one removes."""
     env = {"TMPDIR": str(tmp_path)}
     async with RedisServer() as redis, running(*_TWO, REALTIME_REDIS_URL=redis.url, **env) as (process, address):
         workers = psutil.Process(process.pid).children()
@@ -173,6 +173,18 @@ async def test_they_end_with_their_parent(tmp_path: Path) -> None:
             assert f"SIGTERM: draining pid={worker.pid}" in process.log
         with pytest.raises(BrokenError):
             await request(address, "GET", "/livez")
+        (left,) = folders(tmp_path)
+        async with running(*_TWO, REALTIME_REDIS_URL=redis.url, **env) as (second, _):
+            (own,) = folders(tmp_path)
+            assert own != left
+            second.signal()
+            assert await second.ended() == 0
+    assert folders(tmp_path) == set()
+
+
+def folders(place: Path) -> set[Path]:
+    """Those of metrics that are there."""
+    return set(place.glob("realtime-*"))
 
 
 async def test_a_setting_that_will_not_do_ends_all(tmp_path: Path) -> None:
