@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _ENDLESS = {"model": "demo/default", "options": {"rate": 50, "tokens": 100_000}, "on_disconnect": "continue"}
 _TWO = ("--workers", "2", "--drain-timeout-s", "0")
 _PROVIDER = '[providers.{}]\nkind = "demo"\n'
-_SOON_S = 30.0
+_SOON_S = 40.0
 
 
 class Server(NamedTuple):
