@@ -8,8 +8,8 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple
+from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -19,11 +19,10 @@ from realtime.bus.redis.writer import epoch_of
 from realtime.events import Finished
 from realtime.principal import ANONYMOUS
 from tests.history.rows import Append, Row, Settled, canonical
-from tests.server.running import Process, running
+from tests.server.running import Worker, running_all
 from tests.support.http import start
 from tests.support.raw import WireName
 from tests.support.redis_server import RedisServer
-from tests.support.server import Address
 
 from .judged import Judged
 from .leaving import settled
@@ -32,13 +31,6 @@ from .scene import until
 
 # For many to attach, where two cores are everything there is.
 _BEGIN_S = 90.0
-
-
-class Worker(NamedTuple):
-    """A process, and where it listens."""
-
-    process: Process
-    address: Address
 
 
 class Pair:
@@ -140,12 +132,12 @@ async def pair(*options: str, **variables: str) -> AsyncIterator[Pair]:
     """
     async with RedisServer(*options) as redis:
         env = {"REALTIME_REDIS_URL": redis.url, **variables}
-        async with AsyncExitStack() as stack:
-            # Each takes seconds to import what it needs.
-            one, other = await asyncio.gather(*(stack.enter_async_context(running(**env)) for _ in range(2)))
-            both = Pair(redis, env, Worker(*one), Worker(*other))
-            stack.push_async_callback(both.close)
-            yield both
+        async with running_all(env, env) as (one, other):
+            both = Pair(redis, env, one, other)
+            try:
+                yield both
+            finally:
+                await both.close()
 
 
 async def kept(redis: RedisServer, generation: str) -> list[Row]:

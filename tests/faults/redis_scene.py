@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
 
 import redis.asyncio as aioredis
@@ -11,7 +11,7 @@ from realtime.bus.redis.keys import LogKeys, log_keys
 from realtime.principal import ANONYMOUS
 from tests.history.checker import check
 from tests.history.rows import Row
-from tests.server.running import Process, running
+from tests.server.running import Worker, running_all
 from tests.support.eventually import eventually
 from tests.support.http import BrokenError, Response, request
 from tests.support.link import Link
@@ -27,17 +27,9 @@ _BACK_OFF_S = 0.1
 OVER_S = 60.0
 
 
-class Worker(NamedTuple):
-    process: Process
-    address: Address
-
-
-@asynccontextmanager
-async def workers(*urls: str) -> AsyncIterator[list[Worker]]:
+def workers(*urls: str) -> AbstractAsyncContextManager[list[Worker]]:
     """A worker for each way to Redis."""
-    async with AsyncExitStack() as stack:
-        entered = [stack.enter_async_context(running(REALTIME_REDIS_URL=url)) for url in urls]
-        yield [Worker(*one) for one in await asyncio.gather(*entered)]
+    return running_all(*({"REALTIME_REDIS_URL": url} for url in urls))
 
 
 class Replicated(NamedTuple):

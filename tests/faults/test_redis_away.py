@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.server.running import Worker
 from tests.support.eventually import eventually
 from tests.support.http import Response, request, start, stop
 from tests.support.redis_server import RedisServer
 
-from .redis_scene import Watching, Worker, becomes, field, read, readiness, said, try_start, workers
+from .redis_scene import Watching, becomes, field, read, readiness, said, try_start, workers
 
 Amount = Callable[[int, int], int]
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.history.rows import Row
-from tests.server.running import running
+from tests.server.running import Worker, running
 from tests.support.raw import HttpConnection, WireName
 from tests.support.server import Address
 from tests.upstream import Exchange, Reply, Upstream, Wait, chat
 
 from .crowd import Connected, Socket, Witness, manner
 from .leaving import EXITS_WITHIN_S, allow_descriptors, draining, gone, spaced
-from .pair import Pair, Worker, pair
+from .pair import Pair, pair
 
 Amount = Callable[[int, int], int]
 
@@ -121,8 +121,7 @@ async def replace(both: Pair, tour: Tour, some: int, crowd: int) -> None:
     generations += await both.start(other, some, model="openai/m", prompt="second")
     await tour.join(both, generations, crowd // 2, (one, other), (other,))
     await tour.leave(one, "first")
-    async with running(**both.env) as started:
-        new = Worker(*started)
+    async with running(**both.env) as new:
         both.processes.append(new.process)
         generations = await both.start(new, some, model="openai/m", prompt="third")
         await tour.join(both, generations, crowd - crowd // 2, (other, new), (new,))

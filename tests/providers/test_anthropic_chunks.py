@@ -19,12 +19,6 @@ KEY = "sk-ant-test-0123456789"
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def provider(upstream: Upstream) -> AsyncIterator[AnthropicProvider]:
     made = AnthropicProvider(KEY, upstream.url)
     yield made

@@ -1,7 +1,6 @@
 """Anthropic's models on the clouds: what is asked, how it is signed, and what their faults become."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,12 +24,6 @@ MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 ASKED = Prompt(MODEL, (Message("user", "Hello?"),))
 BEDROCK_TEXT = bedrock.framed(messages.text("Hel", "lo"))
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI"
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

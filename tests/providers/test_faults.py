@@ -38,12 +38,6 @@ KEY = "sk-test-0123456789"
 PROMPT = "Ubiquitous marmalade, quietly."
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
 def made(kind: str, url: str, **more: Any) -> Provider:
     """A provider of either kind at `url`."""
     return AnthropicProvider(KEY, url, **more) if kind == "anthropic" else OpenAIProvider(KEY, url, **more)

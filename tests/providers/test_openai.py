@@ -23,12 +23,6 @@ KEY = "sk-test-0123456789"
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def provider(upstream: Upstream) -> AsyncIterator[OpenAIProvider]:
     made = OpenAIProvider(KEY, f"{upstream.url}/v1")
     yield made

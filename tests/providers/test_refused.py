@@ -19,12 +19,6 @@ from .heard import hear
 _PIECE = b"x" * 1024
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
 @pytest.fixture(params=["openai", "anthropic"])
 async def provider(request: pytest.FixtureRequest, upstream: Upstream) -> AsyncIterator[Provider]:
     made = AnthropicProvider if request.param == "anthropic" else OpenAIProvider

@@ -58,12 +58,6 @@ class Background:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def provider(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIResponsesProvider]:
     """With pauses between its connections that make no test wait."""
     monkeypatch.setattr(responses_background, "_PAUSE_S", 0.001)

@@ -62,12 +62,6 @@ def wire(request: pytest.FixtureRequest) -> Wire:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def provider(upstream: Upstream, wire: Wire) -> AsyncIterator[Provider]:
     made = wire.make(upstream.url)
     yield made

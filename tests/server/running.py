@@ -5,8 +5,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
 from tests.support.http import BrokenError, request
 from tests.support.server import Address
@@ -73,8 +74,15 @@ class Process:
             self._listening.set_exception(AssertionError(self.log))
 
 
+class Worker(NamedTuple):
+    """A process, and where it listens."""
+
+    process: Process
+    address: Address
+
+
 @asynccontextmanager
-async def running(*flags: str, module: str = "realtime", **variables: str) -> AsyncIterator[tuple[Process, Address]]:
+async def running(*flags: str, module: str = "realtime", **variables: str) -> AsyncIterator[Worker]:
     """Run `realtime serve` with the demo on a free port, until the block is left.
 
     Args:
@@ -94,6 +102,13 @@ async def running(*flags: str, module: str = "realtime", **variables: str) -> As
     try:
         async with asyncio.timeout(STARTS_S):
             address = await process.address()
-        yield process, address
+        yield Worker(process, address)
     finally:
         await process.close()
+
+
+@asynccontextmanager
+async def running_all(*envs: Mapping[str, str]) -> AsyncIterator[list[Worker]]:
+    """Run one with each of these environments, started at the same time: each takes seconds to import what it needs."""
+    async with AsyncExitStack() as stack:
+        yield await asyncio.gather(*(stack.enter_async_context(running(**env)) for env in envs))

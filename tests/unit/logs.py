@@ -1,5 +1,6 @@
 """Makes logs and entries for tests of the core."""
 
+import asyncio
 from collections.abc import Sequence
 
 from realtime.events import AnyEvent, Attempt, Entry, Finished, Started, Text
@@ -39,3 +40,14 @@ class CountingCodec:
     def join(self, generation: str, frames: Sequence[bytes], /) -> bytes:
         self.joined += 1
         return b"".join(frames)
+
+
+class Reader:
+    """One who is asked to leave."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+
+    def wake(self, _nudge: str, /) -> None:
+        """See `Nudged`."""
+        self.woken.set()

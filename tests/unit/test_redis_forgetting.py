@@ -19,7 +19,7 @@ from realtime.log import EventLog, Meta
 
 from ..support.eventually import eventually
 from ..support.redis_server import RedisServer
-from .logs import DONE
+from .logs import DONE, Reader
 from .test_bus import created, meta, no_orphan, visible
 
 # A look at what has ended, for tests that wait for one.
@@ -298,14 +298,10 @@ async def test_one_who_is_ahead_of_another_writer_begins_again() -> None:
 async def test_a_take_over_that_is_forgotten_while_the_first_writer_lives() -> None:
     """Whoever took it over writes nothing into what the other goes on with, and its observers come again for that."""
     async with forgetful() as (bus, redis):
-        writer = await spoken(bus, meta(1), 2)
-        other, orphans, reader = RedisBus(bus._url), asyncio.Queue[Writer](), Reader()
-        await other.open(orphans.put)
-        await other._sweep.close()
+        writer, reader = await spoken(bus, meta(1), 2), Reader()
+        other, orphans = await _heir(bus)
         await redis.remember()
-        await redis.client.zadd(keys_of(1).leases, {keys_of(1).member: 1})
-        await other._sweep._orphaned(keys_of(1).member)
-        second = await orphans.get()
+        second = await _take_over(redis, other, orphans)
         second.log.attach(reader, second.log.head)
         await redis.forget()
         writer.append(Text("more"))
@@ -325,13 +321,9 @@ async def test_a_take_over_that_is_forgotten_is_made_good() -> None:
     async with forgetful() as (bus, redis):
         await spoken(bus, meta(1), 2)
         await bus._flushers.close()
-        other, orphans = RedisBus(bus._url), asyncio.Queue[Writer]()
-        await other.open(orphans.put)
-        await other._sweep.close()
+        other, orphans = await _heir(bus)
         await redis.remember()
-        await redis.client.zadd(keys_of(1).leases, {keys_of(1).member: 1})
-        await other._sweep._orphaned(keys_of(1).member)
-        second = await orphans.get()
+        second = await _take_over(redis, other, orphans)
         assert await second.seal(DONE) == "won"
         await redis.forget()
         await redis.part_listeners()
@@ -350,10 +342,7 @@ async def test_one_who_comes_while_a_log_is_taken_over() -> None:
     async with forgetful() as (bus, redis):
         await spoken(bus, meta(1), 2)
         await bus._flushers.close()
-        other, orphans = RedisBus(bus._url), asyncio.Queue[Writer]()
-        await other.open(orphans.put)
-        # The sweep itself would take seconds.
-        await other._sweep.close()
+        other, orphans = await _heir(bus)
         await redis.client.zadd(keys_of(1).leases, {keys_of(1).member: 1})
         async with asyncio.TaskGroup() as group:
             group.create_task(other._sweep._orphaned(keys_of(1).member))  # type: ignore[arg-type]
@@ -366,15 +355,19 @@ async def test_one_who_comes_while_a_log_is_taken_over() -> None:
         await other.close()
 
 
-class Reader:
-    """One who is asked to leave."""
+async def _heir(bus: RedisBus) -> tuple[RedisBus, asyncio.Queue[Writer]]:
+    """Another process, and whatever it takes over: by `_take_over`, since its sweep would take seconds."""
+    other, orphans = RedisBus(bus._url), asyncio.Queue[Writer]()
+    await other.open(orphans.put)
+    await other._sweep.close()
+    return other, orphans
 
-    def __init__(self) -> None:
-        self.woken = asyncio.Event()
 
-    def wake(self, _nudge: str, /) -> None:
-        """See `Nudged`."""
-        self.woken.set()
+async def _take_over(redis: Forgetful, other: RedisBus, orphans: asyncio.Queue[Writer]) -> Writer:
+    """Have it take over the first log of a test, as if that had no writer any more."""
+    await redis.client.zadd(keys_of(1).leases, {keys_of(1).member: 1})
+    await other._sweep._orphaned(keys_of(1).member)
+    return await orphans.get()
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from realtime.events import Finished, Text
 
 from ..support.eventually import eventually
 from ..support.redis_server import RedisServer
-from .logs import DONE
+from .logs import DONE, Reader
 from .test_bus import created, meta, no_orphan, visible
 
 _FAILED = Finished("failed", error=RealtimeError("bus_full").error)
@@ -38,6 +38,21 @@ async def bus_and_client() -> AsyncIterator[tuple[RedisBus, "aioredis.Redis"]]:
 async def room(client: "aioredis.Redis", *, some: bool) -> None:
     """Give Redis room, or none."""
     await client.config_set("maxmemory", "0" if some else "1")
+
+
+@asynccontextmanager
+async def full() -> AsyncIterator[tuple[RedisBus, "aioredis.Redis", Writer]]:
+    """The same, and a writer that finds no room for what it is to write."""
+    async with bus_and_client() as (bus, client):
+        writer = await created(bus, meta(1))
+        await room(client, some=False)
+        yield bus, client, writer
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room is not waited for as long as it is."""
+    monkeypatch.setattr("realtime.bus.redis.refusals._FULL_S", 1.0)
 
 
 async def refused(writer: Writer) -> None:
@@ -68,9 +83,7 @@ async def test_starts_are_refused_and_say_when_to_come_again() -> None:
 
 async def test_it_goes_on_when_there_is_room_again() -> None:
     """What was refused for a moment is written afterwards, in order."""
-    async with bus_and_client() as (bus, client):
-        writer = await created(bus, meta(1))
-        await room(client, some=False)
+    async with full() as (_, client, writer):
         for number in range(5):
             writer.append(Text(f"{number} "))
         before = writer.log.head
@@ -84,21 +97,17 @@ async def test_it_goes_on_when_there_is_room_again() -> None:
 
 async def test_an_end_is_let_in_with_what_comes_right_before_it() -> None:
     """Who ends while there is no room ends whole, if what is left to say is little."""
-    async with bus_and_client() as (bus, client):
-        writer = await created(bus, meta(1))
-        await room(client, some=False)
+    async with full() as (_, _, writer):
         writer.append(Text("more"))
         async with asyncio.timeout(10):
             assert await writer.seal(DONE) == "won"
         assert [entry.event for entry in writer.log.since(2)] == [Text("more"), DONE]
 
 
-async def test_what_has_no_room_for_long_ends_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_what_has_no_room_for_long_ends_as_that() -> None:
     """After a while nothing more is taken; a large rest is dropped, and the log is ended without it."""
-    monkeypatch.setattr("realtime.bus.redis.refusals._FULL_S", 1.0)
-    async with bus_and_client() as (bus, client):
-        writer = await created(bus, meta(1))
-        await room(client, some=False)
+    async with full() as (bus, _, writer):
         for _ in range(100):
             writer.append(Text("x" * 1000))
         await refused(writer)
@@ -112,12 +121,10 @@ async def test_what_has_no_room_for_long_ends_as_that(monkeypatch: pytest.Monkey
         assert log is writer.log
 
 
-async def test_who_waits_for_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_who_waits_for_room_is_told() -> None:
     """A provider that is read no further is given up, not left waiting."""
-    monkeypatch.setattr("realtime.bus.redis.refusals._FULL_S", 1.0)
-    async with bus_and_client() as (bus, client):
-        writer = await created(bus, meta(1))
-        await room(client, some=False)
+    async with full() as (_, _, writer):
         for _ in range(11):
             writer.append(Text("x" * 100_000))
         waiting = writer.room()
@@ -130,9 +137,7 @@ async def test_who_waits_for_room_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 async def test_leases_and_stops_need_no_room() -> None:
     """Who lives stays alive, with something to say that is refused; and can be stopped."""
-    async with bus_and_client() as (bus, client):
-        writer = await created(bus, meta(1))
-        await room(client, some=False)
+    async with full() as (bus, client, writer):
         writer.append(Text("more"))
         keys = log_keys("t", meta(1).generation)
 
@@ -160,7 +165,7 @@ async def test_an_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
         bus, orphans = RedisBus(server.url), asyncio.Queue[Writer]()
         await bus.open(orphans.put)
         writer = await created(bus, meta(1))
-        reader = _Reader()
+        reader = Reader()
         writer.log.attach(reader, writer.log.head)
         await server.kill()
         writer.append(Text("never seen"))
@@ -177,14 +182,3 @@ async def test_an_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
         assert found is not None
         assert found.finished == _FAILED
         await bus.close()
-
-
-class _Reader:
-    """One who is asked to leave."""
-
-    def __init__(self) -> None:
-        self.woken = asyncio.Event()
-
-    def wake(self, _nudge: str, /) -> None:
-        """See `Nudged`."""
-        self.woken.set()

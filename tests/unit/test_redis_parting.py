@@ -19,9 +19,9 @@ from realtime.events import Text
 from realtime.log import EventLog
 
 from ..support.eventually import eventually
-from .logs import DONE
+from .logs import DONE, Reader
 from .test_bus import created, meta, visible
-from .test_redis_forgetting import Forgetful, Reader, forgetful, keys_of
+from .test_redis_forgetting import Forgetful, forgetful, keys_of
 
 pytestmark = pytest.mark.usefixtures("unwatched")
 
