@@ -20,7 +20,7 @@ from realtime.log import EventLog
 
 from ..support.eventually import eventually
 from .logs import DONE, Reader
-from .test_bus import created, meta, visible
+from .test_bus import created, meta, no_orphan, visible
 from .test_redis_forgetting import Forgetful, forgetful, keys_of
 
 pytestmark = pytest.mark.usefixtures("unwatched")
@@ -156,3 +156,33 @@ async def test_what_another_branch_says_is_not_taken_for_the_rest(monkeypatch: p
             assert log is not None
             assert log is not writer.log
             await same(log, heir.log)
+
+
+async def test_one_who_missed_the_beginning_of_a_branch_does_not_join_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told next fits to what was shown by its number alone: where its branch began is asked first."""
+    async with forgetful() as (bus, redis):
+        writer, elsewhere, reader = await created(bus, meta(1)), RedisBus(bus._url), Reader()
+        await elsewhere.open(no_orphan)
+        await elsewhere._sweep.close()
+        log = await elsewhere.find("t", meta(1).generation)
+        assert log is not None
+        log.attach(reader, log.head)
+        await redis.remember()
+        await say(writer, "forgotten")
+        await same(log, writer.log)
+        await redis.forget()
+        async with heir_of(bus, redis) as (_, heir):
+            with monkeypatch.context() as unheard:
+                missed = asyncio.Event()
+                unheard.setattr(elsewhere._shelf, "hear", lambda _: missed.set())
+                await say(heir, "instead")
+                async with asyncio.timeout(_SOON_S):
+                    await missed.wait()
+            await say(heir, "more")
+            async with asyncio.timeout(_SOON_S):
+                await reader.woken.wait()
+            assert list(log.since(0)) == list(writer.log.since(0))
+            found = await elsewhere.find("t", meta(1).generation)
+            assert found is not None
+            await same(found, heir.log)
+        await elsewhere.close()

@@ -109,6 +109,7 @@ class Shelf:
                 holds = True
                 # What was told while it was being read was told to nobody.
                 await fill(self._connections, shown)
+                self.settle(shown)
         finally:
             if not holds:
                 await self._lanes.leave(lane_of(generation), events=True)
@@ -169,7 +170,7 @@ class Shelf:
             case Seen(_, worker, reader):
                 if worker != self._worker and shown.writer is not None:
                     shown.writer.note_elsewhere(observed=reader == "observer")
-            case Told() if not shown.driven and not shown.parted:
+            case Told() if not shown.driven:
                 written, top = message.read()
                 if written is not None:
                     shown.take(written)
@@ -194,7 +195,7 @@ class Shelf:
         """Do what its state asks for."""
         if shown.gone:
             self.let_go(shown)
-        elif (shown.behind or shown.parted) and (shown.filling is None or shown.filling.done()):
+        elif (shown.behind or shown.parted or shown.deaf) and (shown.filling is None or shown.filling.done()):
             # Once, for however many messages say so.
             shown.filling = self._tasks.spawn(self._catch_up(shown), f"fill {shown.log.meta.generation}")
         elif shown.log.finished is not None:
@@ -202,27 +203,26 @@ class Shelf:
 
     async def _catch_up(self, shown: Shown) -> None:
         try:
-            if shown.parted:
-                await self._follow(shown)
+            if shown.deaf:
+                await self._listen(shown)
             await fill(self._connections, shown)
+            if shown.parted:
+                await agree(self._connections, shown)
+                await fill(self._connections, shown)
         except RealtimeError as error:
             _logger.warning("redis: %s is behind, %s", shown.log.meta.generation, error.code)
             return
-        if not shown.behind:
+        if shown.gone or not shown.behind:
             self.settle(shown)
 
-    async def _follow(self, shown: Shown) -> None:
-        """Listen to who has a log now that was written here. What that one says from then on is taken, and what it has
-        said before can be read."""
-        lane, heard = lane_of(shown.log.meta.generation), shown.hears
+    async def _listen(self, shown: Shown) -> None:
+        """Hear of a log that was written here. What is said from then on is told, and what was said before is read."""
+        lane = lane_of(shown.log.meta.generation)
         await self._lanes.join(lane, events=True)
-        try:
-            await agree(self._connections, shown)
-            # It may have been let go of meanwhile.
-            shown.hears, shown.parted = shown.joined, False
-        finally:
-            # Either as it was joined before, or, where it was heard already or is not to be, as it was just now.
-            await self._lanes.leave(lane, events=heard or not shown.hears)
+        # It may have been let go of meanwhile.
+        shown.hears = shown.joined
+        # Either as it was joined before, or, where it is not to be heard, as it was just now.
+        await self._lanes.leave(lane, events=not shown.hears)
 
     async def look_again(self) -> None:
         """Messages may have been missed: compare all that goes on."""

@@ -27,8 +27,8 @@ class Shown:
         writer: Of this process, where it is the one that writes it, or was.
         joined: The lane is listened to for it.
         hears: Its events are listened to as well; not where this process has written it since its beginning.
-        parted: Another has it that was written here, and what was shown was not compared since with what that one has:
-            nothing that is told of it is taken before.
+        parted: Another writes it now, and what was shown was not compared since with what that one has: nothing of it
+            is taken before, though it may fit by its number, for it may follow something else.
         filling: The read that is under way; whoever else wants one has it.
         missing_since: Loop time since when Redis has not had it; None while it has.
         gone: The log is not kept any more, or what was shown of it is not what it is.
@@ -83,15 +83,26 @@ class Shown:
         return self.log.finished is None and self._wanted > self.log.head
 
     @property
+    def deaf(self) -> bool:
+        """Another writes it now, and what that one says is not listened to."""
+        return self.joined and not self.hears and not self.driven and self.log.finished is None
+
+    @property
     def adrift(self) -> bool:
         """What was written of it here last is in no log of record."""
         return self.writer is not None and self.writer.adrift
 
     def compare(self, branches: str) -> None:
-        """See whether another has gone on from before what was shown, or one that had gone on was forgotten."""
+        """See whether another has gone on from before what was shown, or one that had gone on was forgotten; and note
+        from where on what another writes is to be taken."""
         log, kept = self.log, _branches(branches)
-        behind = any(epoch not in log.branches and since < log.head for since, epoch in kept)
+        new = [(since, epoch) for since, epoch in kept if epoch not in log.branches]
+        behind = any(since < log.head for since, _ in new)
         self.gone = self.gone or behind or all(epoch != log.epoch for _, epoch in kept)
+        self.parted = False
+        if not self.gone:
+            for since, epoch in new:
+                log.branches.begin(epoch, since)
 
     def tell(self, top: int) -> None:
         """It reaches to that number."""
@@ -101,17 +112,14 @@ class Shown:
         """Some of its events; what is here already is passed by, and what cannot be joined to it is only noted."""
         log, batch = self.log, written.batch
         self.tell(written.last)
-        if batch.first > log.head + 1 or log.finished is not None or self.driven:
+        if batch.first > log.head + 1 or log.finished is not None or self.driven or self.parted:
             # Who writes it knows better what Redis has: it was told by Redis.
             return
         epoch = epoch_of(written.fence)
         if epoch not in log.branches:
-            if batch.first <= log.head:
-                # What was shown past that number was lost, and others have its place.
-                self.gone = True
-                return
-            log.branches.begin(epoch, batch.first - 1)
-        elif epoch != log.branches.at(batch.first):
+            self.parted = True
+            return
+        if epoch != log.branches.at(batch.first):
             # A writer who does not know yet that it was replaced; Redis has refused it.
             return
         for timed in batch.events[log.head + 1 - batch.first :]:
@@ -151,7 +159,11 @@ async def load_end(connections: Connections, tenant: str, generation: str) -> Ev
     if about[0] is None or not entries:
         return None
     log = new_log(decode_meta(about[0]), about[1].decode())
-    _join(Shown(log), decode_written(_data(entries[0][1])))
+    shown = Shown(log)
+    _join(shown, decode_written(_data(entries[0][1])))
+    if shown.parted:
+        # It was taken over between the two answers.
+        return await load_end(connections, tenant, generation)
     log.stopping = bool(about[3]) and log.finished is None
     return log
 
@@ -181,10 +193,10 @@ def _branches(written: str) -> list[tuple[int, str]]:
 
 
 async def fill(connections: Connections, shown: Shown) -> None:
-    """Read what it does not have yet; raises as `load`."""
+    """Read what it does not have yet, as far as it is known to follow; raises as `load`."""
     log = shown.log
     keys = log_keys(log.meta.tenant, log.meta.generation)
-    while not shown.gone:
+    while not (shown.gone or shown.parted):
         (entries,) = await connections.all([("XRANGE", keys.log, f"({log.head}-0", "+", "COUNT", _RANGE)])
         if (fault := refused(entries)) is not None:
             raise fault
