@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio.client import PubSub
@@ -11,6 +12,7 @@ from redis.asyncio.client import PubSub
 from realtime.bus.base import Claim, Writer
 from realtime.bus.redis import RedisBus
 from realtime.bus.redis.keys import asked
+from realtime.bus.redis.nodes import hosts_of
 from realtime.errors import RealtimeError
 from realtime.events import Text
 from realtime.log import EventLog
@@ -74,6 +76,12 @@ async def test_by_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
                 await stranger.open(no_orphan)
             assert caught.value.code == "bus_unavailable"
             await stranger.close()
+
+
+def test_the_hosts_of_a_url() -> None:
+    """Names and addresses of either kind, each with its port or the usual one."""
+    parts = urlsplit("redis+cluster://u:p%40@[::1]:7000,[fe80::1],host.example:1,10.0.0.1/0")
+    assert hosts_of(parts, 6379) == [("::1", 7000), ("fe80::1", 6379), ("host.example", 1), ("10.0.0.1", 6379)]
 
 
 async def test_by_sentinel() -> None:

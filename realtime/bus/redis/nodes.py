@@ -7,7 +7,7 @@ for a connection. Here nothing is repeated but by whoever knows what a repeat me
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, urlsplit
 
 import redis.asyncio as aioredis
 from redis.asyncio.client import PubSub
@@ -136,8 +136,8 @@ def node_of(url: str) -> Node:
 
 def hosts_of(parts: SplitResult, port: int) -> list[Place]:
     """Who is named in a url of several, where `port` is that of those without one."""
-    hosts = (place.partition(":") for place in parts.netloc.rpartition("@")[2].split(","))
-    return [Place(host, int(given or port)) for host, _, given in hosts]
+    hosts = (urlsplit(f"//{place}") for place in parts.netloc.rpartition("@")[2].split(","))
+    return [Place(host.hostname or "", host.port or port) for host in hosts]
 
 
 def options() -> dict[str, Any]:
