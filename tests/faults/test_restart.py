@@ -54,8 +54,8 @@ async def attended(
         yield process, address, crowd
 
 
-def assert_sent_away(process: Process, crowd: Crowd, size: int, manners: dict[str, int]) -> None:
-    """Everyone in an orderly way, with all of it, and not all to come back at the same time."""
+def assert_sent_away(crowd: Crowd, size: int, manners: dict[str, int]) -> None:
+    """Everyone in an orderly way, and not all to come back at the same time."""
     goodbyes = crowd.goodbyes()
     assert manners.keys() == {"complete", "complete after a goodbye", "closed with 1012 after a goodbye"}
     assert sum(manners.values()) == size
@@ -63,8 +63,12 @@ def assert_sent_away(process: Process, crowd: Crowd, size: int, manners: dict[st
     assert max(goodbyes) - min(goodbyes) >= _SPREAD_MS
     # No second of them gets more than half.
     assert max(sum(at <= other < at + 1000 for other in goodbyes) for at in goodbyes) <= len(goodbyes) / 2
+
+
+def assert_whole(process: Process, crowd: Crowd) -> None:
+    """Everyone has all of it."""
     assert check([*crowd.rows, *settled(process)]) == []
-    assert not any(witness.resets for witness in crowd.witnesses)
+    assert all(witness.finished and not witness.resets for witness in crowd.witnesses)
 
 
 async def test_what_runs_finishes_before_its_crowd(amount: Amount) -> None:
@@ -78,8 +82,8 @@ async def test_what_runs_finishes_before_its_crowd(amount: Amount) -> None:
         go.set()
         manners = await crowd.sent_away()
         await gone(process, signalled_s)
-    assert_sent_away(process, crowd, size, manners)
-    assert all(witness.finished for witness in crowd.witnesses)
+    assert_sent_away(crowd, size, manners)
+    assert_whole(process, crowd)
     assert {witness.text for witness in crowd.witnesses} == {"".join([*_BEFORE, *_AFTER])}
     assert {witness.events[-1]["outcome"] for witness in crowd.witnesses} == {"completed"}
     async with running() as (_, fresh):
@@ -105,18 +109,19 @@ async def test_workers_on_one_port_finish_what_runs_before_their_crowd(amount: A
             go.set()
             manners = await crowd.sent_away()
             await gone(process, signalled_s)
-        assert_sent_away(process, crowd, size, manners)
-        whole = {witness.generation: witness.events for witness in crowd.witnesses if witness.finished}
-        assert {events[-1]["outcome"] for events in whole.values()} == {"completed"}
+        assert_sent_away(crowd, size, manners)
         # The worker that has come to its end before the other does not keep those who watch what that one drives.
-        left = [(witness.generation, witness.events) for witness in crowd.witnesses if not witness.finished]
-        early = [(witness.generation, witness.events[:3]) for witness in crowd.witnesses if witness.finished]
+        left = [witness for witness in crowd.witnesses if not witness.finished]
         print(f"{size} observers: {manners}, {len(left)} of them before the end")
         async with running("--workers", "2", **env) as (_, fresh):
-            for wire, (generation, had) in zip(itertools.cycle(WIRES), [*left, *early[: len(WIRES)]], strict=False):
-                back = Observer(generation)
+            for wire, witness in zip(itertools.cycle(WIRES), left, strict=False):
+                assert (await witness.watch(fresh, wire)).why == "ended"
+            assert_whole(process, crowd)
+            for wire, witness in zip(WIRES, crowd.witnesses, strict=False):
+                back, had = Observer(witness.generation), witness.events[:3]
                 assert (await back.watch(fresh, wire, after=had[-1]["id"])).why == "ended"
-                assert [*had, *back.events] == whole[generation]
+                assert [*had, *back.events] == witness.events
+        assert {witness.text for witness in crowd.witnesses} == {"".join([*_BEFORE, *_AFTER])}
 
 
 async def test_what_runs_too_long_is_ended_before_its_crowd(amount: Amount) -> None:
@@ -127,8 +132,8 @@ async def test_what_runs_too_long_is_ended_before_its_crowd(amount: Amount) -> N
         signalled_s = now()
         manners = await crowd.sent_away()
         await gone(process, signalled_s)
-    assert_sent_away(process, crowd, size, manners)
-    assert all(witness.finished for witness in crowd.witnesses)
+    assert_sent_away(crowd, size, manners)
+    assert_whole(process, crowd)
     last = [witness.events[-1] for witness in crowd.witnesses]
     assert {(event["outcome"], event["error"]["code"]) for event in last} == {("failed", "worker_shutdown")}
     assert len({witness.text for witness in crowd.witnesses}) <= _GENERATIONS

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from redis.exceptions import ConnectionError as Disconnected
+
+from realtime.bus.redis.lines import Parts
 
 from .network import Link
 from .server import Command
@@ -113,7 +115,7 @@ class Lines:
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to several commands; raises Disconnected."""
-        return await self._link.ask(commands)
+        return await self._link.ask([tuple(_spread(command)) for command in commands])
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -131,3 +133,16 @@ class Client:
 
     async def aclose(self) -> None:
         """There is nothing to close."""
+
+
+def _spread(command: Iterable[Any]) -> Iterator[Any]:
+    """A command part by part, also where some of them were made ready to be sent."""
+    for part in command:
+        if not isinstance(part, Parts):
+            yield part
+            continue
+        data = part.data
+        while data:
+            length, _, data = data[1:].partition(b"\r\n")
+            yield data[: int(length)]
+            data = data[int(length) + 2 :]

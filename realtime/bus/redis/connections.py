@@ -17,6 +17,7 @@ from realtime.errors import RealtimeError
 from .answers import in_our_words
 from .cluster import Cluster
 from .keys import LANES, leases
+from .lines import Part, Parts
 from .metrics import BusMetrics
 from .nodes import CALL_S, Nodes, Place
 from .one import One
@@ -27,7 +28,7 @@ _AGAIN_S = 0.02
 
 _T = TypeVar("_T")
 
-Call = tuple[Script, Sequence[str], Sequence[Any]]
+Call = tuple[Script, Sequence[str] | Parts, Sequence[Any]]
 """A script, its keys and its arguments."""
 
 
@@ -67,12 +68,12 @@ class Connections:
             RealtimeError: `bus_unavailable`: whether any of it was done is not known.
         """
         calls = list(calls)
-        answers = await self.all(("EVALSHA", script.sha, len(keys), *keys, *args) for script, keys, args in calls)
+        answers = await self.all(_command("EVALSHA", call[0].sha, call) for call in calls)
         unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
             # A Redis that was started since, or has just become the one to ask. Sent once, a script is known there.
             again = [calls[at] for at in unknown]
-            late = await self.all(("EVAL", script.text, len(keys), *keys, *args) for script, keys, args in again)
+            late = await self.all(_command("EVAL", call[0].text, call) for call in again)
             for at, answer in zip(unknown, late, strict=True):
                 answers[at] = answer
         return answers
@@ -147,3 +148,10 @@ class Connections:
     async def close(self) -> None:
         """Close every connection."""
         await self._nodes.close()
+
+
+def _command(word: str, script: str, call: Call) -> Sequence[Part]:
+    _, keys, args = call
+    return (
+        (word, script, keys.many, keys, *args) if isinstance(keys, Parts) else (word, script, len(keys), *keys, *args)
+    )

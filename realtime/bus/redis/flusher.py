@@ -20,6 +20,7 @@ from .batches import encode_meta
 from .connections import Call, Connections
 from .keys import LogKeys, log_keys
 from .lease import LEASE_S
+from .lines import Parts, parts_of
 from .messages import stopped_by
 from .scripts import APPEND, APPEND_THOUGH_FULL, RESTORE
 from .writer import Piece, RedisWriter
@@ -54,8 +55,8 @@ class RedisFlusher:
         self._metrics = connections.metrics
         self.retention = retention
         self._lost = lost
-        # In the order of their creation.
-        self._writers: dict[RedisWriter, None] = {}
+        # In the order of their creation, each with what all its appends have in common.
+        self._writers: dict[RedisWriter, tuple[Parts, Parts]] = {}
         self._dirty: set[RedisWriter] = set()
         self._round_at = 0.0
         self._wake = asyncio.Event()
@@ -73,7 +74,8 @@ class RedisFlusher:
 
     def add(self, writer: RedisWriter) -> None:
         """Carry this one too, and renew its lease."""
-        self._writers[writer] = None
+        keys = writer.keys
+        self._writers[writer] = parts_of(keys.log, keys.meta, keys.leases), self._rest(writer)
         writer.carried_by(self)
         self.dirty(writer)
 
@@ -127,7 +129,7 @@ class RedisFlusher:
         self._round_at = now + _ROUND_S
         carried = [writer for writer in self._writers if not writer.done]
         safe = set([writer for writer in carried if writer.over][:-_MOST_ENDED])
-        self._writers = dict.fromkeys(writer for writer in carried if writer not in safe)
+        self._writers = {writer: self._writers[writer] for writer in carried if writer not in safe}
         self._dirty.update(self._writers)
 
     async def _flush(self, now: float) -> None:
@@ -140,44 +142,46 @@ class RedisFlusher:
         try:
             answers = await self._connections.run_all(self._call(writer, piece) for writer, piece in pieces)
             self._metrics.flush_s.observe(time.monotonic() - now)
+            taken = 0
             for (writer, piece), answer in zip(pieces, answers, strict=True):
                 if type(answer) is int:
+                    taken += piece.last - piece.first + 1
                     self._acknowledge(writer, piece, answer, now)
                 else:
                     await self._settle(writer, piece, answer, now)
                 if writer.lost is not None:
                     self._lost(writer)
+            self._metrics.events.inc(taken)
         except RealtimeError:
             # What was done before is found to be there already.
             self._dirty.update(writer for writer, _ in pieces)
             raise
 
     def _call(self, writer: RedisWriter, piece: Piece) -> Call:
+        log_and_others, rest = self._writers[writer]
+        if piece.renews or piece.final or piece.oldest is not None:
+            rest = self._rest(writer, piece)
+        # What ends a log lets go of its memory, and what keeps it takes none.
+        script = APPEND_THOUGH_FULL if piece.final or not piece.batch else APPEND
+        return script, log_and_others, (writer.fence, piece.first, piece.last, piece.batch, rest)
+
+    def _rest(self, writer: RedisWriter, piece: Piece | None = None) -> Parts:
+        """What `append.lua` is given behind the batch, with most pieces the same."""
         keys = writer.keys
-        life_s = self.retention.ended_s if piece.final else LIFE_S
-        return (
-            # What ends a log lets go of its memory, and what keeps it takes none.
-            APPEND_THOUGH_FULL if piece.final or not piece.batch else APPEND,
-            (keys.log, keys.meta, keys.leases),
-            (
-                writer.fence,
-                piece.first,
-                piece.last,
-                piece.batch,
-                writer.log.meta.generation,
-                keys.member,
-                int(LEASE_S * 1000) if piece.renews else "",
-                int(life_s * 1000),
-                "1" if piece.final else "",
-                self._connections.publish,
-                keys.told,
-                _TOLD_BYTES,
-                "" if piece.oldest is None else piece.oldest,
-            ),
+        renews, final, oldest = (piece.renews, piece.final, piece.oldest) if piece else (False, False, None)
+        return parts_of(
+            writer.log.meta.generation,
+            keys.member,
+            int(LEASE_S * 1000) if renews else "",
+            int((self.retention.ended_s if final else LIFE_S) * 1000),
+            "1" if final else "",
+            self._connections.publish,
+            keys.told,
+            _TOLD_BYTES,
+            "" if oldest is None else oldest,
         )
 
     def _acknowledge(self, writer: RedisWriter, piece: Piece, top: int, now: float) -> None:
-        self._metrics.events.inc(piece.last - piece.first + 1)
         if writer.acknowledge(piece, top, now):
             self._dirty.add(writer)
 
@@ -195,6 +199,7 @@ class RedisFlusher:
             writer.request_stop(stopped_by(stop))
         match word:
             case "OK":
+                self._metrics.events.inc(piece.last - piece.first + 1)
                 self._acknowledge(writer, piece, top, now)
                 more = False
             case "GAP":

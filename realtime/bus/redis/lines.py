@@ -6,13 +6,35 @@ looks at every answer through several layers. For some dozen appends of a few by
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 
-# The names and numbers in the appends of a thousand generations; they are the same from one to the next.
+# The words and numbers that commands are made of; many are the same from one to the next.
 _PARTS = 8192
+
+
+class Parts(NamedTuple):
+    """Parts of a command that are sent again and again, as Redis reads them.
+
+    Attributes:
+        first: The first of them.
+        many: How many they are.
+    """
+
+    first: str
+    many: int
+    data: bytes
+
+
+def parts_of(first: str, *others: str | int) -> Parts:
+    """Several that follow each other."""
+    return Parts(first, 1 + len(others), b"".join(map(_part, (first, *others))))
+
+
+Part = bytes | str | int | Parts
+"""What a command is made of."""
 
 
 class Pool(Protocol):
@@ -31,7 +53,7 @@ class Lines:
         self._idle: list[Connection] = []
         self._closed = False
 
-    async def ask(self, commands: Sequence[Sequence[bytes | str | int]]) -> list[Any]:
+    async def ask(self, commands: Sequence[Sequence[Part]]) -> list[Any]:
         """The answers to several commands; of one that is refused its error.
 
         Raises:
@@ -41,7 +63,13 @@ class Lines:
         try:
             await _be_connected(connection)
             await connection.send_packed_command(b"".join(map(_packed, commands)), check_health=False)
-            return [await _answer(connection) for _ in commands]
+            answers: list[Any] = []
+            for _ in commands:
+                try:
+                    answers.append(await connection.read_response())
+                except ResponseError as error:
+                    answers.append(error)
+            return answers
         except BaseException:
             # What would be read from it next may be an answer to this.
             await connection.disconnect(nowait=True)
@@ -72,17 +100,20 @@ async def _be_connected(connection: Connection) -> None:
         await connection.connect()  # type: ignore[no-untyped-call]
 
 
-async def _answer(connection: Connection) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def _packed(command: Sequence[bytes | str | int]) -> bytes:
+def _packed(command: Sequence[Part]) -> bytes:
     """A command as Redis reads it."""
-    parts = [b"$%d\r\n%b\r\n" % (len(part), part) if type(part) is bytes else _part(part) for part in command]
-    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+    count, parts = 0, [b""]
+    for part in command:
+        count += 1
+        if type(part) is bytes:
+            parts.append(b"$%d\r\n%b\r\n" % (len(part), part))
+        elif isinstance(part, Parts):
+            count += part.many - 1
+            parts.append(part.data)
+        else:
+            parts.append(_part(part))
+    parts[0] = b"*%d\r\n" % count
+    return b"".join(parts)
 
 
 @lru_cache(_PARTS)

@@ -12,6 +12,7 @@ from redis.exceptions import AskError, MovedError
 from realtime.errors import RealtimeError
 
 from .answers import AWAY, fault, in_our_words
+from .lines import Parts
 from .nodes import Node, Place
 
 # How often a command is sent to whom an answer has named, before that answer stands.
@@ -109,5 +110,5 @@ class Trips:
 
 def _key(command: Sequence[Any]) -> str:
     """What decides who is asked: the first key of a script, or that of a command."""
-    key: str = command[3] if command[0] in {"EVAL", "EVALSHA"} else command[1]
-    return key
+    key: str | Parts = command[3] if command[0] in {"EVAL", "EVALSHA"} else command[1]
+    return key.first if isinstance(key, Parts) else key
