@@ -86,8 +86,12 @@ class Ahead:
 
     def batch(self) -> Sequence[tuple[int, AnyEvent]]:
         """The first of them, as many as Redis is given at once."""
+        events = self._events
+        if len(events) == 1:
+            # By far the most are of one.
+            return [events[0][:2]]
         batch, size = [], 0
-        for at, event, bytes_ in self._events:
+        for at, event, bytes_ in events:
             batch.append((at, event))
             size += bytes_
             if len(batch) == _BATCH_EVENTS or size >= _BATCH_BYTES:

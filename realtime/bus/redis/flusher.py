@@ -135,8 +135,8 @@ class RedisFlusher:
     async def _flush(self, now: float) -> None:
         """One round trip; raises RealtimeError when its answer was not had."""
         dirty, self._dirty = self._dirty, set()
-        carried = (writer for writer in dirty if writer in self._writers and not writer.done)
-        pieces = [(writer, piece) for writer in carried if (piece := writer.piece(now))]
+        writers = self._writers
+        pieces = [(writer, piece) for writer in dirty if writer in writers and (piece := writer.piece(now))]
         if not pieces:
             return
         try:

@@ -193,7 +193,7 @@ class RedisWriter(Stoppable):
     def piece(self, now: float) -> Piece | None:
         """What comes next; None when there is nothing, and the lease holds."""
         renews = self._lease.due(now)
-        if self._lease.settled:
+        if self.lost is not None or self._lease.settled:
             return None
         # The lease does not wait for room.
         events = [] if self._refusals.resting(now) else self._following()
@@ -245,7 +245,7 @@ class RedisWriter(Stoppable):
                 self._window.trim()
             log.show()
             self._note_end()
-        if self.ahead_bytes <= _MOST_AHEAD_BYTES // 2:
+        if self._room is not None and self.ahead_bytes <= _MOST_AHEAD_BYTES // 2:
             self._release_room()
 
     def _note_end(self) -> None:
