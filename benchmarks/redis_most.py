@@ -9,7 +9,7 @@ from .redis_process import Redis
 from .report import Check, Figure, Row, Table
 from .rounds import Runs, warnings
 
-_STEPS = range(100, 1001, 50)
+_STEPS = range(100, 1001, 25)
 _STEPS_QUICK = range(100, 601, 250)
 _STARTS_PER_S = 100
 _WARM_S = 2.0
