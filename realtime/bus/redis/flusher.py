@@ -27,8 +27,8 @@ from .writer import Piece, RedisWriter
 
 _logger = logging.getLogger("realtime")
 
-# From the beginning of one round trip to that of the next: what a token may wait for others. Where so many have something
-# to say each time, a round trip itself is a tenth of what they cost, and there are half as many.
+# From the beginning of one round trip to that of the next: what a token may wait for others. Where so many have
+# something to say each time, a round trip itself is a tenth of what they cost, and there are half as many.
 _GATHER_S, _GATHER_MANY_S, _MANY = 0.0025, 0.005, 32
 # After a failure, each one longer; and of one writer, whose keys are on their way elsewhere.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
