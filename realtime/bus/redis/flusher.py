@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from realtime.bus.retention import Retention
 from realtime.errors import RealtimeError
@@ -27,6 +27,9 @@ from .writer import Piece, RedisWriter
 
 _logger = logging.getLogger("realtime")
 
+# What goes in one round trip, and how many of these are under way at a time: while Redis does the one, this process
+# sees to what has come of the other. With one for everything each would wait for the other half of the time.
+_GROUP, _AT_ONCE = 64, 2
 # From the beginning of one round trip to that of the next: what a token may wait for others. Where so many have
 # something to say each time, a round trip itself is a tenth of what they cost, and there are half as many.
 _GATHER_S, _GATHER_MANY_S, _MANY = 0.0025, 0.005, 32
@@ -41,6 +44,14 @@ _TOLD_BYTES = 16 * 1024
 LIFE_S = 3600.0
 # Logs that have ended and may yet be forgotten; beyond so many the oldest are taken to be safe.
 _MOST_ENDED = 1000
+
+
+class _Carried(NamedTuple):
+    """A piece on its way, and how it is said."""
+
+    writer: RedisWriter
+    piece: Piece
+    call: Call
 
 
 class RedisFlusher:
@@ -135,17 +146,37 @@ class RedisFlusher:
         self._dirty.update(self._writers)
 
     async def _flush(self, now: float) -> int:
-        """One round trip, of so many pieces; raises RealtimeError when its answer was not had."""
+        """Carry what there is; how many pieces. Raises RealtimeError when an answer was not had."""
         dirty, self._dirty = self._dirty, set()
         writers = self._writers
         pieces = [(writer, piece) for writer in dirty if writer in writers and (piece := writer.piece(now))]
-        if not pieces:
-            return 0
+        # Now, and not when it is their turn: whoever is carried by another by then is not known here any more.
+        carried = [_Carried(writer, piece, self._call(writer, piece)) for writer, piece in pieces]
+        if len(carried) <= _GROUP:
+            if carried:
+                await self._trip(carried, now)
+            return len(carried)
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def trip(group: list[_Carried]) -> None:
+            async with turns:
+                await self._trip(group, now)
+
+        groups = (trip(carried[at : at + _GROUP]) for at in range(0, len(carried), _GROUP))
+        # All of them to their ends: nobody may have two pieces under way.
+        for outcome in await asyncio.gather(*groups, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+        return len(carried)
+
+    async def _trip(self, carried: list[_Carried], now: float) -> None:
+        """One round trip; raises RealtimeError when its answer was not had."""
+        began = time.monotonic()
         try:
-            answers = await self._connections.run_all(self._call(writer, piece) for writer, piece in pieces)
-            self._metrics.flush_s.observe(time.monotonic() - now)
+            answers = await self._connections.run_all(call for _, _, call in carried)
+            self._metrics.flush_s.observe(time.monotonic() - began)
             taken = 0
-            for (writer, piece), answer in zip(pieces, answers, strict=True):
+            for (writer, piece, _), answer in zip(carried, answers, strict=True):
                 if type(answer) is int:
                     taken += piece.last - piece.first + 1
                     self._acknowledge(writer, piece, answer, now)
@@ -154,10 +185,9 @@ class RedisFlusher:
                 if writer.lost is not None:
                     self._lost(writer)
             self._metrics.events.inc(taken)
-            return len(pieces)
         except RealtimeError:
             # What was done before is found to be there already.
-            self._dirty.update(writer for writer, _ in pieces)
+            self._dirty.update(one.writer for one in carried)
             raise
 
     def _call(self, writer: RedisWriter, piece: Piece) -> Call:
